@@ -1,0 +1,16 @@
+//! Suites: which policies meet which scenarios, how often, in which world.
+//!
+//! A suite is one TOML file. Unknown keys are refused, and an error names the file and the path
+//! of the key. [`Suite::trials`] expands it to its trials, each with a stable id.
+
+mod error;
+mod file;
+mod scenario;
+mod trial;
+mod variation;
+
+pub use error::SuiteError;
+pub use file::{PolicyEntry, PolicySource, Starts, Suite, TaskEntry, WorldSource};
+pub use scenario::Scenario;
+pub use trial::{Trial, TrialId};
+pub use variation::Variation;
