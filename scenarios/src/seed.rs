@@ -55,6 +55,16 @@ impl Seed {
         ChaCha12Rng::from_seed(self.0)
     }
 
+    /// The node as bytes, to carry it to another process.
+    pub const fn to_bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
+    /// The node that [`Seed::to_bytes`] gave in another process.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The first 64 bits, for what takes a number as its seed (another process, a simulator).
     pub fn to_u64(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
