@@ -1,0 +1,42 @@
+//! Robot logs in and out: LeRobotDataset v2.1 and v3.0.
+//!
+//! # What this module does
+//! - [`RobotLog`] opens a dataset: embodiment, episodes, tasks, real results
+//!   (`meta/trials.csv`), and on demand the [`EpisodeTable`] of an episode and any frame of any
+//!   camera.
+//!
+//! # What this module does not do
+//! It never talks to a hub, keeps no cache on disk, and guesses nothing: what a log does not state
+//! stays unstated.
+//!
+//! # Trust
+//! A log may come from anywhere. Path templates cannot leave the folder, claimed sizes are checked
+//! before memory is set aside for them, and damaged files are errors, never panics.
+
+mod column;
+mod episodes;
+mod error;
+mod feature;
+mod files;
+mod frames;
+mod info;
+mod layout;
+mod legacy;
+mod parquet_file;
+mod rig;
+mod robot_log;
+mod table;
+mod tasks;
+mod thrift;
+mod trials;
+
+pub use column::Column;
+pub use episodes::EpisodeMeta;
+pub use error::{LogError, Place};
+pub use feature::{Dtype, Feature};
+pub use frames::Frames;
+pub use info::{Info, Version};
+pub use layout::{PathTemplate, PathValues};
+pub use robot_log::RobotLog;
+pub use table::EpisodeTable;
+pub use trials::TrialRow;
