@@ -1,0 +1,453 @@
+//! Imagination: chunks in turn, batched over trials.
+//!
+//! Per round, every trial that still has pending actions gets one chunk; trials whose chunks have
+//! the same length are imagined together. Every draw is addressed by its trial's seed and step,
+//! and no operation mixes rows, so a batch equals its singles bit for bit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use rehearse_scenarios::interface::Segment;
+use rehearse_scenarios::observation::Observation;
+use rehearse_scenarios::seed::Seed;
+
+use crate::conditions::conditions;
+use crate::error::{ModelError, Result};
+use crate::expert::ContextInput;
+use crate::flow;
+use crate::instruction::InstructionEncoder;
+use crate::judge::JudgeInput;
+use crate::model::WorldModel;
+use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
+use crate::router::Router;
+use crate::routing::{PendingFeatures, Routing};
+use crate::state_model::StateMemory;
+
+/// One imagined trial: what the model remembers of it. Every tensor has one row.
+#[derive(Clone, Debug)]
+pub struct Dream {
+    seed: Seed,
+    step: u64,
+    instruction: Tensor,
+    first: Tensor,
+    first_state: Tensor,
+    /// Latents of the last frames, `(1, context, patches, coefficients)`.
+    recent: Tensor,
+    /// Proprioception at these, `(1, context, channels)`.
+    recent_states: Tensor,
+    /// The actions that led to these, normalised; 0 before the first.
+    recent_actions: Tensor,
+    memory: StateMemory,
+    gripper: Option<u64>,
+}
+
+/// What was imagined for one trial.
+#[derive(Clone, Debug)]
+pub struct Imagined {
+    /// Latents of each frame, `(frames, patches, coefficients)`.
+    pub latents: Tensor,
+    /// Proprioception at each frame, `(frames, channels)`, in the rig's units.
+    pub states: Tensor,
+    /// Probability per frame that the task is done.
+    pub success: Vec<f32>,
+    /// The chunks that it was imagined in.
+    pub segments: Vec<Segment>,
+}
+
+impl Dream {
+    /// Starts a trial from its first observation.
+    ///
+    /// # Errors
+    /// [`ModelError::Size`] for images or proprioception of another size,
+    /// [`ModelError::NotFinite`] for proprioception that is not finite.
+    pub fn begin(
+        model: &WorldModel,
+        observation: &Observation,
+        instruction: &str,
+        seed: Seed,
+    ) -> Result<Self> {
+        let patches = model.tokenizer.layout().patches_of(observation)?;
+        let first = model.tokenizer.encode(patches, 1, model.device())?;
+        Self::from_latents(model, &first, &observation.proprioception, instruction, seed)
+    }
+
+    /// As [`begin`](Self::begin), from the latents of the first frame,
+    /// `(1, patches, coefficients)`.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn from_latents(
+        model: &WorldModel,
+        first: &Tensor,
+        proprioception: &[f32],
+        instruction: &str,
+        seed: Seed,
+    ) -> Result<Self> {
+        let device = model.device();
+        let channels = model.embodiment.proprioception.len();
+        if proprioception.len() != channels {
+            return Err(ModelError::size("proprioception", channels, proprioception.len()));
+        }
+        if proprioception.iter().any(|value| !value.is_finite()) {
+            return Err(ModelError::NotFinite {
+                what: "proprioception of the first observation".to_owned(),
+                place: None,
+            });
+        }
+        let state = Tensor::from_slice(proprioception, (1, channels), device)?;
+        let instruction = model.instruction.encode(instruction, device)?.unsqueeze(0)?;
+        let pooled = InstructionEncoder::pool(&instruction)?;
+        let context = model.config.expert.context;
+        let actions = model.embodiment.actions.len();
+        let (_, patches, coefficients) = first.dims3()?;
+        Ok(Self {
+            seed,
+            step: 0,
+            memory: model.state.begin(&state, first, &pooled)?,
+            recent: first
+                .unsqueeze(1)?
+                .broadcast_as((1, context, patches, coefficients))?
+                .contiguous()?,
+            recent_states: state
+                .unsqueeze(1)?
+                .broadcast_as((1, context, channels))?
+                .contiguous()?,
+            recent_actions: Tensor::zeros((1, context, actions), DType::F32, device)?,
+            first: first.clone(),
+            first_state: state,
+            instruction,
+            gripper: None,
+        })
+    }
+
+    /// Steps imagined so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+}
+
+/// The state of a round: a trial's pending actions and what was imagined for it so far.
+struct Pending<'a> {
+    dream: &'a mut Dream,
+    /// `steps × channels`.
+    actions: &'a [f32],
+    done: usize,
+    latents: Vec<Tensor>,
+    states: Vec<Tensor>,
+    segments: Vec<Segment>,
+}
+
+impl WorldModel {
+    /// Imagines each trial's pending actions, and moves the trials on.
+    ///
+    /// `pending` holds for each trial its actions, `steps × action channels`, in the rig's units.
+    ///
+    /// # Errors
+    /// [`ModelError::Size`] for actions of another size; [`ModelError::Tensor`]. The dreams are
+    /// then part way and must be dropped.
+    pub fn imagine(
+        &self,
+        trials: Vec<(&mut Dream, &[f32])>,
+        routing: Routing,
+    ) -> Result<Vec<Imagined>> {
+        let channels = self.embodiment.actions.len();
+        let mut pending = Vec::with_capacity(trials.len());
+        for (dream, actions) in trials {
+            if actions.is_empty() || actions.len() % channels != 0 {
+                return Err(ModelError::size(
+                    "pending actions",
+                    format!("a multiple of {channels} values"),
+                    actions.len(),
+                ));
+            }
+            pending.push(Pending {
+                dream,
+                actions,
+                done: 0,
+                latents: Vec::new(),
+                states: Vec::new(),
+                segments: Vec::new(),
+            });
+        }
+        loop {
+            let mut active = pending
+                .iter_mut()
+                .filter(|trial| trial.done * channels < trial.actions.len())
+                .collect::<Vec<_>>();
+            if active.is_empty() {
+                break;
+            }
+            self.round(&mut active, routing)?;
+        }
+        pending.into_iter().map(|trial| self.finish(trial)).collect()
+    }
+
+    /// One chunk for every active trial.
+    fn round(&self, active: &mut [&mut Pending<'_>], routing: Routing) -> Result<()> {
+        let channels = self.embodiment.actions.len();
+        let left = active
+            .iter()
+            .map(|trial| trial.actions.len() / channels - trial.done)
+            .collect::<Vec<_>>();
+        let longest = left.iter().copied().max().unwrap_or(0);
+        let horizon = longest.min(MAX_BASE_CHUNKS * BASE_CHUNK).next_multiple_of(BASE_CHUNK);
+        // Actions up to the horizon; a shorter trial's last action is repeated, which only the
+        // frames that are cut away see with full weight.
+        let mut actions = Vec::with_capacity(active.len() * horizon * channels);
+        for (trial, &left) in active.iter().zip(&left) {
+            let from = &trial.actions[trial.done * channels..];
+            for step in 0..horizon {
+                let step = step.min(left - 1);
+                actions.extend_from_slice(&from[step * channels..(step + 1) * channels]);
+            }
+        }
+        let raw = actions;
+        let actions = Tensor::from_slice(&raw, (active.len(), horizon, channels), self.device())?;
+        let memory =
+            StateMemory::cat(&active.iter().map(|trial| &trial.dream.memory).collect::<Vec<_>>())?;
+        let (states, memories) = self.state.roll(&memory, &actions)?;
+        let allowed = left
+            .iter()
+            .map(|&left| (left / BASE_CHUNK).clamp(1, MAX_BASE_CHUNKS))
+            .collect::<Vec<_>>();
+        let choices = self.route(active, routing, &allowed, &left, &raw, &states)?;
+        let normal = self.statistics.normal_action(&actions)?;
+        let mut by_expert = BTreeMap::<usize, Vec<usize>>::new();
+        for (row, &choice) in choices.iter().enumerate() {
+            by_expert.entry(choice).or_default().push(row);
+        }
+        for (expert, rows) in by_expert {
+            let frames = (expert + 1) * BASE_CHUNK;
+            let pick = |tensor: &Tensor| {
+                let parts = rows
+                    .iter()
+                    .map(|&row| tensor.narrow(0, row, 1)?.narrow(1, 0, frames))
+                    .collect::<candle_core::Result<Vec<_>>>()?;
+                Tensor::cat(&parts, 0)
+            };
+            let (normal, states) = (pick(&normal)?, pick(&states)?);
+            let dreams = rows.iter().map(|&row| &*active[row].dream).collect::<Vec<_>>();
+            let latents = self.chunk(expert, &dreams, &normal, &states)?;
+            for (index, &row) in rows.iter().enumerate() {
+                let used = frames.min(left[row]);
+                let part = |tensor: &Tensor| tensor.narrow(0, index, 1)?.narrow(1, 0, used);
+                let gripper =
+                    self.gripper_state(&raw[(row * horizon + used - 1) * channels..][..channels])?;
+                let memory = memories[used - 1].row(row)?;
+                active[row].advance(
+                    &part(&latents)?,
+                    &part(&states)?,
+                    &part(&normal)?,
+                    memory,
+                    gripper,
+                    expert,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn route(
+        &self,
+        active: &[&mut Pending<'_>],
+        routing: Routing,
+        allowed: &[usize],
+        left: &[usize],
+        actions: &[f32],
+        states: &Tensor,
+    ) -> Result<Vec<usize>> {
+        if let Routing::Fixed { expert } = routing {
+            return Ok(allowed.iter().map(|&allowed| expert.min(allowed - 1)).collect());
+        }
+        if allowed.iter().all(|&allowed| allowed == 1) {
+            return Ok(vec![0; allowed.len()]);
+        }
+        let features = active
+            .iter()
+            .enumerate()
+            .map(|(row, trial)| {
+                let horizon = states.dim(1)?;
+                let count = horizon * self.embodiment.actions.len();
+                let predicted = states.get(row)?.to_vec2::<f32>()?;
+                let now = trial.dream.memory.state().get(0)?.to_vec1::<f32>()?;
+                PendingFeatures::new(
+                    self,
+                    &now,
+                    trial.dream.gripper,
+                    &actions[row * count..(row + 1) * count],
+                    &predicted,
+                    left[row].min(horizon),
+                )
+            })
+            .collect::<Result<Vec<_>>>()?;
+        match routing {
+            Routing::Learned => {
+                let pending = PendingFeatures::stack(&features, self.device())?;
+                let last = cat(active, |trial| trial.dream.last())?;
+                let instruction = cat(active, |trial| Ok(trial.dream.instruction.clone()))?;
+                let scores = self.router.forward(&last, &instruction, &pending)?;
+                Router::choose(&scores, allowed)
+            }
+            Routing::ActionGuided => Ok(features
+                .iter()
+                .zip(allowed)
+                .map(|(features, &allowed)| features.guided.min(allowed - 1))
+                .collect()),
+            Routing::Fixed { expert } => {
+                Ok(allowed.iter().map(|&allowed| expert.min(allowed - 1)).collect())
+            }
+        }
+    }
+
+    /// Imagines one chunk for trials that share an expert.
+    ///
+    /// # Shapes
+    /// - `actions`: normalised, `(batch, frames, channels)`
+    /// - `states`: `(batch, frames, channels)`
+    /// - returns: latents, `(batch, frames, patches, coefficients)`
+    fn chunk(
+        &self,
+        expert: usize,
+        dreams: &[&Dream],
+        actions: &Tensor,
+        states: &Tensor,
+    ) -> Result<Tensor> {
+        let device = self.device();
+        let (patches, coefficients) = (self.tokenizer.patches(), self.tokenizer.coefficients());
+        let pack = self.tokenizer.pack_frames();
+        let context = self.config.expert.context;
+        let each = |field: &dyn Fn(&Dream) -> &Tensor| {
+            Tensor::cat(&dreams.iter().map(|dream| field(dream)).collect::<Vec<_>>(), 0)
+        };
+        let seeds = |name: &str| {
+            dreams.iter().map(|dream| dream.seed.child(name).index(dream.step)).collect::<Vec<_>>()
+        };
+        let recent = each(&|dream| &dream.recent)?;
+        let recent_states = each(&|dream| &dream.recent_states)?;
+        let first = each(&|dream| &dream.first)?;
+        let first_state = each(&|dream| &dream.first_state)?;
+        let last = recent.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
+        let noise = flow::normal(&seeds("context"), &[context + 1, patches, coefficients], device)?;
+        let level = self.config.flow.context_noise;
+        let noisy = flow::noised(&recent, &noise.narrow(1, 0, context)?, level)?;
+        let noisy_first = flow::noised(&first, &noise.narrow(1, context, 1)?.squeeze(1)?, level)?;
+        let input = ContextInput {
+            first: noisy_first,
+            last: noisy.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?,
+            recent: self.tokenizer.pack(&noisy)?,
+            conditions: self.context_conditions(
+                &each(&|dream| &dream.recent_actions)?,
+                &recent_states,
+                &first_state,
+            )?,
+            instruction: each(&|dream| &dream.instruction)?,
+        };
+        let anchor = recent_states.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
+        let conditions = conditions(&self.statistics, pack, actions, states, &anchor)?;
+        let expert: Arc<_> = self.experts.get(expert)?;
+        let prepared = expert.context(&input, &conditions)?;
+        let groups = conditions.dim(1)?;
+        let start = flow::normal(&seeds("flow"), &[groups, patches, pack * coefficients], device)?;
+        let start = (start * self.config.flow.temperature)?;
+        let end = flow::integrate(start, &flow::schedule(&self.config.flow), |x, k| {
+            let k = Tensor::full(k as f32, dreams.len(), device)?;
+            expert.velocity(x, &k, &prepared)
+        })?;
+        self.latents_from_flow(&end, &last)
+    }
+
+    /// Conditions of the first frame and of the context groups,
+    /// `(batch, 1 + context groups, conditions)`.
+    ///
+    /// # Errors
+    /// A tensor error if a shape disagrees.
+    pub fn context_conditions(
+        &self,
+        recent_actions: &Tensor,
+        recent_states: &Tensor,
+        first_state: &Tensor,
+    ) -> Result<Tensor> {
+        let (batch, context, channels) = recent_states.dims3()?;
+        let pack = self.tokenizer.pack_frames();
+        let anchor = recent_states.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
+        let first_states =
+            first_state.unsqueeze(1)?.broadcast_as((batch, pack, channels))?.contiguous()?;
+        let none = Tensor::zeros(
+            (batch, pack, self.embodiment.actions.len()),
+            DType::F32,
+            recent_states.device(),
+        )?;
+        let of = |actions: &Tensor, states: &Tensor| {
+            conditions(&self.statistics, pack, actions, states, &anchor)
+        };
+        let first = of(&none, &first_states)?;
+        Ok(Tensor::cat(&[&first, &of(recent_actions, recent_states)?], 1)?)
+    }
+
+    fn finish(&self, trial: Pending<'_>) -> Result<Imagined> {
+        let latents = Tensor::cat(&trial.latents, 1)?.squeeze(0)?;
+        let states = Tensor::cat(&trial.states, 1)?.squeeze(0)?;
+        let frames = latents.dim(0)?;
+        let over = |row: &Tensor| -> Result<Tensor> {
+            let mut shape = row.dims().to_vec();
+            shape[0] = frames;
+            Ok(row.broadcast_as(shape)?.contiguous()?)
+        };
+        let success = self.judge.probability(&JudgeInput {
+            frame: &latents,
+            first: &over(&trial.dream.first)?,
+            state: &states,
+            first_state: &over(&trial.dream.first_state)?,
+            instruction: &over(&InstructionEncoder::pool(&trial.dream.instruction)?)?,
+        })?;
+        Ok(Imagined { latents, states, success: success.to_vec1()?, segments: trial.segments })
+    }
+}
+
+impl Dream {
+    fn last(&self) -> Result<Tensor> {
+        let context = self.recent.dim(1)?;
+        Ok(self.recent.narrow(1, context - 1, 1)?.squeeze(1)?)
+    }
+}
+
+impl Pending<'_> {
+    /// Takes in what was imagined; every tensor is `(1, used, …)`.
+    fn advance(
+        &mut self,
+        latents: &Tensor,
+        states: &Tensor,
+        actions: &Tensor,
+        memory: StateMemory,
+        gripper: u64,
+        expert: usize,
+    ) -> Result<()> {
+        let used = latents.dim(1)?;
+        let slide = |old: &Tensor, new: &Tensor| {
+            let keep = old.dim(1)?;
+            let both = Tensor::cat(&[old, new], 1)?;
+            both.narrow(1, both.dim(1)? - keep, keep)?.contiguous()
+        };
+        let dream = &mut *self.dream;
+        dream.recent = slide(&dream.recent, latents)?;
+        dream.recent_states = slide(&dream.recent_states, states)?;
+        dream.recent_actions = slide(&dream.recent_actions, actions)?;
+        dream.memory = memory;
+        dream.gripper = Some(gripper);
+        dream.step += used as u64;
+        self.done += used;
+        self.latents.push(latents.clone());
+        self.states.push(states.clone());
+        self.segments.push(Segment { steps: used as u32, expert: Some(expert as u32) });
+        Ok(())
+    }
+}
+
+fn cat(
+    active: &[&mut Pending<'_>],
+    field: impl Fn(&Pending<'_>) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let parts = active.iter().map(|trial| field(trial)).collect::<Result<Vec<_>>>()?;
+    Ok(Tensor::cat(&parts, 0)?)
+}

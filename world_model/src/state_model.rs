@@ -1,0 +1,191 @@
+//! Proprioception before pixels: a recurrent network from the first observation and the actions.
+//!
+//! It runs open loop: its own predictions are fed back, over whole episodes, in training as in a
+//! rollout. It is told how far the commanded state runs ahead of the reached one, and it starts
+//! from a summary of the first frame, which shows where contact may stop the hand.
+
+use candle_core::Tensor;
+use candle_nn::VarBuilder;
+
+use crate::config::StateConfig;
+use crate::error::Result;
+use crate::nn::{Gru, Linear, linear, linear_scaled};
+use crate::statistics::Statistics;
+
+/// Leading coefficients of each patch that the summary of the scene is made from: the coarse
+/// picture, so that few episodes do not suffice to learn them by heart.
+const SCENE_COEFFICIENTS: usize = 12;
+/// The lead of the command over the state is given in units of this many steps' motion.
+const LEAD_STEPS: f64 = 4.0;
+
+/// The recurrent model of proprioception.
+#[derive(Clone, Debug)]
+pub struct StateModel {
+    scene: Option<Scene>,
+    start: Linear,
+    gru: Gru,
+    output: Linear,
+    statistics: Statistics,
+}
+
+#[derive(Clone, Debug)]
+struct Scene {
+    image: Linear,
+    instruction: Linear,
+}
+
+/// What the model remembers of each trial of a batch.
+#[derive(Clone, Debug)]
+pub struct StateMemory {
+    hidden: Tensor,
+    state: Tensor,
+    commanded: Tensor,
+    scene: Option<Tensor>,
+}
+
+impl StateModel {
+    /// Loads the model below `vb`.
+    ///
+    /// # Errors
+    /// A tensor error if the checkpoint lacks a tensor or has another shape.
+    pub fn new(
+        config: &StateConfig,
+        instruction: usize,
+        statistics: &Statistics,
+        vb: &VarBuilder<'_>,
+    ) -> Result<Self> {
+        let StateConfig { width, scene } = *config;
+        let (actions, states) = statistics.commanded.weight.dims2()?;
+        let (patches, coefficients) = statistics.flow_scale.dims2()?;
+        let seen = patches * coefficients.min(SCENE_COEFFICIENTS);
+        Ok(Self {
+            scene: (scene > 0)
+                .then(|| {
+                    candle_core::Result::Ok(Scene {
+                        image: linear(seen, scene, &vb.pp("scene.image"))?,
+                        instruction: linear(instruction, scene, &vb.pp("scene.instruction"))?,
+                    })
+                })
+                .transpose()?,
+            start: linear(states + scene, width, &vb.pp("start"))?,
+            gru: Gru::new(2 * states + actions + scene, width, &vb.pp("gru"))?,
+            output: linear_scaled(width, states, 0.1, &vb.pp("output"))?,
+            statistics: statistics.clone(),
+        })
+    }
+
+    /// The memory at the start of trials.
+    ///
+    /// # Shapes
+    /// - `state`: `(batch, proprioceptive channels)`, in the rig's units
+    /// - `first`: latents of the first frame, `(batch, patches, coefficients)`
+    /// - `instruction`: `(batch, instruction width)`
+    ///
+    /// # Errors
+    /// A tensor error if a shape disagrees.
+    pub fn begin(
+        &self,
+        state: &Tensor,
+        first: &Tensor,
+        instruction: &Tensor,
+    ) -> Result<StateMemory> {
+        let scene = match &self.scene {
+            Some(scene) => {
+                let kept = first.dim(2)?.min(SCENE_COEFFICIENTS);
+                let coarse = first.narrow(2, 0, kept)?.contiguous()?.flatten_from(1)?;
+                let sum =
+                    (scene.image.forward(&coarse)? + scene.instruction.forward(instruction)?)?;
+                Some(sum.tanh()?)
+            }
+            None => None,
+        };
+        let normal = self.statistics.normal_state(state)?;
+        let start = match &scene {
+            Some(scene) => Tensor::cat(&[&normal, scene], 1)?,
+            None => normal,
+        };
+        Ok(StateMemory {
+            hidden: self.start.forward(&start)?.tanh()?,
+            state: state.clone(),
+            commanded: state.clone(),
+            scene,
+        })
+    }
+
+    /// Proprioception after each action.
+    ///
+    /// # Shapes
+    /// - `actions`: `(batch, steps, action channels)`, in the rig's units
+    /// - returns: `(batch, steps, proprioceptive channels)`, and the memory after each step
+    ///
+    /// # Errors
+    /// A tensor error if a shape disagrees.
+    pub fn roll(
+        &self,
+        memory: &StateMemory,
+        actions: &Tensor,
+    ) -> Result<(Tensor, Vec<StateMemory>)> {
+        let steps = actions.dim(1)?;
+        let normal = self.statistics.normal_action(actions)?;
+        let lead_scale = (&self.statistics.step_scale * LEAD_STEPS)?;
+        let mut memories = Vec::with_capacity(steps);
+        let mut memory = memory.clone();
+        let mut states = Vec::with_capacity(steps);
+        for step in 0..steps {
+            let StateMemory { hidden, state, commanded, scene } = &memory;
+            let action = actions.narrow(1, step, 1)?.squeeze(1)?;
+            let commanded = self.statistics.commanded.after(commanded, &action)?;
+            let lead = (&commanded - state)?.broadcast_div(&lead_scale)?;
+            let normal_action = normal.narrow(1, step, 1)?.squeeze(1)?;
+            let position = self.statistics.normal_state(state)?;
+            let mut parts = vec![&position, &normal_action, &lead];
+            parts.extend(scene);
+            let hidden = self.gru.step(&Tensor::cat(&parts, 1)?, hidden)?;
+            let change =
+                self.output.forward(&hidden)?.broadcast_mul(&self.statistics.step_scale)?;
+            memory =
+                StateMemory { state: (state + change)?, hidden, commanded, scene: scene.clone() };
+            states.push(memory.state.clone());
+            memories.push(memory.clone());
+        }
+        Ok((Tensor::stack(&states, 1)?, memories))
+    }
+}
+
+impl StateMemory {
+    /// Proprioception, `(batch, channels)`.
+    pub fn state(&self) -> &Tensor {
+        &self.state
+    }
+
+    /// Puts the memories of several batches into one.
+    ///
+    /// # Errors
+    /// A tensor error if they do not go together.
+    pub fn cat(parts: &[&Self]) -> Result<Self> {
+        let cat = |field: fn(&Self) -> &Tensor| {
+            Tensor::cat(&parts.iter().map(|part| field(part)).collect::<Vec<_>>(), 0)
+        };
+        let scenes = parts.iter().filter_map(|part| part.scene.as_ref()).collect::<Vec<_>>();
+        Ok(Self {
+            hidden: cat(|part| &part.hidden)?,
+            state: cat(|part| &part.state)?,
+            commanded: cat(|part| &part.commanded)?,
+            scene: if scenes.is_empty() { None } else { Some(Tensor::cat(&scenes, 0)?) },
+        })
+    }
+
+    /// The memory of one trial of the batch.
+    ///
+    /// # Errors
+    /// A tensor error past the end of the batch.
+    pub fn row(&self, index: usize) -> Result<Self> {
+        let row = |tensor: &Tensor| tensor.narrow(0, index, 1);
+        Ok(Self {
+            hidden: row(&self.hidden)?,
+            state: row(&self.state)?,
+            commanded: row(&self.commanded)?,
+            scene: self.scene.as_ref().map(row).transpose()?,
+        })
+    }
+}
