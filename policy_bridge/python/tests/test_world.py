@@ -106,12 +106,7 @@ def test_the_end_of_an_environment_ends_the_trial(session: zenoh.Session) -> Non
 
 
 @pytest.mark.parametrize(
-    ("actions", "kind"),
-    [
-        ([[0.0, 0.0]], "malformed_action"),
-        ([[3.0]], "malformed_action"),
-        ([[np.nan]], "malformed_action"),
-    ],
+    "actions", [[[0.0, 0.0]], [[3.0]], [[np.nan]]], ids=["wide", "large", "nan"]
 )
 def test_bad_actions_are_faults(session: zenoh.Session, actions: Any) -> None:
     with (

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from .session import open_session
 
 DEFAULT_TIMEOUT = 30.0
 _BUSY_PAUSE = 0.005
-_GONE = object()
 
 T = TypeVar("T")
 C = TypeVar("C", bound="_Client")
@@ -84,7 +82,6 @@ class _Client:
         self._own_session = session is None
         self._session = session or open_session(connect=connect, listen=listen, config=config)
         self._request = 0
-        self._waiting: queue.SimpleQueue[Any] | None = None
         try:
             self._alive = self._session.liveliness().declare_token(
                 f"rehearse/v1/alive/client/{self.id.hex()}"
@@ -101,11 +98,6 @@ class _Client:
                 )
                 for verb in protocol.VERBS[self.side]
             ]
-            self._watch = self._session.liveliness().declare_subscriber(
-                protocol.alive_key(self.side, name),
-                zenoh.handlers.Callback(self._on_token, indirect=False),
-                history=False,
-            )
         except BaseException:
             if self._own_session:
                 self._session.close()
@@ -116,7 +108,6 @@ class _Client:
         if self._own_session:
             self._session.close()
             return
-        self._watch.undeclare()
         for querier in self._queriers:
             querier.undeclare()
         self._alive.undeclare()
@@ -133,11 +124,6 @@ class _Client:
     ) -> None:
         """Leaves."""
         self.close()
-
-    def _on_token(self, sample: zenoh.Sample) -> None:
-        waiting = self._waiting
-        if sample.kind == zenoh.SampleKind.DELETE and waiting is not None:
-            waiting.put(_GONE)
 
     def _find(self, deadline: float) -> ServerInfo:
         key = protocol.key(self.side, self.name, "info")
@@ -195,19 +181,13 @@ class _Client:
                 time.sleep(_BUSY_PAUSE)
 
     def _ask_once(self, verb: Verb, packed: bytes, head: RequestHead) -> Any:
-        replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._waiting = replies
-        handler = zenoh.handlers.Callback(
-            replies.put, drop=lambda: replies.put(None), indirect=False
-        )
-        self._queriers[verb].get(handler, payload=packed, attachment=head.to_bytes())
-        reply = replies.get()
-        self._waiting = None
-        if reply is _GONE:
-            raise BridgeError("failed", f"{self.side} {self.name!r} went away")
+        replies = self._queriers[verb].get(payload=packed, attachment=head.to_bytes())
+        # Ends without a reply when the deadline passes, or at once when the server goes.
+        reply = next(replies, None)
         if reply is None:
-            raise BridgeError("deadline", f"{self.side} {self.name!r} gave no answer in time")
-        if reply.err is not None:
+            raise BridgeError("deadline", f"{self.side} {self.name!r} gave no answer, or went away")
+        if reply.ok is None:
+            assert reply.err is not None
             raise protocol.unpack_error(reply.err.payload.to_bytes())
         attachment = b"" if reply.ok.attachment is None else reply.ok.attachment.to_bytes()
         answered = ReplyHead.from_bytes(attachment)

@@ -8,6 +8,7 @@ Nothing is ever unpickled or evaluated.
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import msgpack
@@ -27,7 +28,7 @@ _ARRAY_KEYS = frozenset((b"__ndarray__", b"data", b"dtype", b"shape"))
 
 def pack(value: Any) -> bytes:
     """Packs maps, lists, strings, bytes, numbers and NumPy arrays."""
-    packed: bytes = msgpack.packb(value, default=_pack_numpy, use_bin_type=True)
+    packed: bytes = _local.packer.pack(value)
     return packed
 
 
@@ -37,13 +38,23 @@ def _pack_numpy(value: Any) -> Any:
             raise MalformedError(f"arrays of dtype {value.dtype.str} cannot be sent")
         return {
             b"__ndarray__": True,
-            b"data": value.tobytes(),
+            b"data": value.data if value.flags.c_contiguous else value.tobytes(),
             b"dtype": value.dtype.str,
             b"shape": value.shape,
         }
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"cannot send a value of type {type(value).__name__}")
+
+
+class _Local(threading.local):
+    """A packer per thread, which spares every message the allocation of its buffer."""
+
+    def __init__(self) -> None:
+        self.packer = msgpack.Packer(default=_pack_numpy, use_bin_type=True)
+
+
+_local = _Local()
 
 
 def unpack(data: bytes, what: str = "message") -> Any:
