@@ -1,0 +1,111 @@
+//! AV1 through `re_rav1d`, a port of dav1d to Rust.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use re_rav1d::dav1d::pixel::{MatrixCoefficients, YUVRange};
+use re_rav1d::dav1d::{
+    BitsPerComponent, Decoder, Error, PixelLayout, PlanarImageComponent as Component, Settings,
+};
+
+use super::colour::{Colour, Matrix, Picture, Range};
+use super::decoder::panic_message;
+
+pub(super) struct Av1Decoder {
+    decoder: Decoder,
+}
+
+impl Av1Decoder {
+    /// A decoder for frames of at most this size.
+    pub(super) fn new(height: u32, width: u32) -> Result<Self, String> {
+        let mut settings = Settings::new();
+        // Cores are kept busy by decoding several segments at once, which costs less than threads
+        // inside small frames.
+        settings.set_n_threads(1);
+        settings.set_max_frame_delay(1);
+        settings.set_frame_size_limit(height.saturating_mul(width));
+        let decoder = Decoder::with_settings(&settings).map_err(|error| error.to_string())?;
+        Ok(Self { decoder })
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.decoder.flush();
+    }
+
+    pub(super) fn decode<T>(
+        &mut self,
+        sample: Vec<u8>,
+        take: impl FnOnce(Picture<'_>) -> T,
+    ) -> Result<T, String> {
+        // The port has assertions, and its getters have `unreachable!()`, that a damaged bitstream
+        // can reach. After an error the decoder is not used again, so no broken state is seen.
+        catch_unwind(AssertUnwindSafe(|| self.decode_sample(sample, take)))
+            .unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
+    }
+
+    fn decode_sample<T>(
+        &mut self,
+        sample: Vec<u8>,
+        take: impl FnOnce(Picture<'_>) -> T,
+    ) -> Result<T, String> {
+        let mut take = Some(take);
+        let mut taken = None;
+        let mut sent = self.decoder.send_data(sample, None, None, None);
+        loop {
+            match self.decoder.get_picture() {
+                // Of several layers the first is the one that every decoder shows.
+                Ok(picture) => {
+                    if let Some(take) = take.take() {
+                        taken = Some(with_planes(&picture, take)?);
+                    }
+                }
+                Err(Error::Again) if matches!(sent, Err(Error::Again)) => {
+                    let pending = self.decoder.send_pending_data();
+                    if matches!(pending, Err(Error::Again)) && taken.is_none() {
+                        return Err("the decoder takes no more data".to_owned());
+                    }
+                    sent = pending;
+                }
+                Err(Error::Again) => break,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        sent.map_err(|error| error.to_string())?;
+        taken.ok_or_else(|| "the sample holds no shown frame".to_owned())
+    }
+}
+
+fn with_planes<T>(
+    picture: &re_rav1d::dav1d::Picture,
+    take: impl FnOnce(Picture<'_>) -> T,
+) -> Result<T, String> {
+    if picture.pixel_layout() != PixelLayout::I420
+        || picture.bits_per_component() != Some(BitsPerComponent(8))
+    {
+        return Err("the frame is not 8 bits in 4:2:0, as the file says".to_owned());
+    }
+    let [y, u, v] = [Component::Y, Component::U, Component::V].map(|plane| picture.plane(plane));
+    let colour = Colour {
+        matrix: match picture.matrix_coefficients() {
+            MatrixCoefficients::BT709 => Matrix::Bt709,
+            MatrixCoefficients::BT470M => Matrix::Fcc,
+            MatrixCoefficients::ST240M => Matrix::Smpte240,
+            MatrixCoefficients::BT2020NonConstantLuminance
+            | MatrixCoefficients::BT2020ConstantLuminance => Matrix::Bt2020,
+            _ => Matrix::Bt601,
+        },
+        range: match picture.color_range() {
+            YUVRange::Full => Range::Full,
+            _ => Range::Limited,
+        },
+    };
+    Ok(take(Picture {
+        height: picture.height(),
+        width: picture.width(),
+        y: &y,
+        u: &u,
+        v: &v,
+        y_stride: picture.stride(Component::Y) as usize,
+        uv_stride: picture.stride(Component::U) as usize,
+        colour,
+    }))
+}
