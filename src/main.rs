@@ -1,2 +1,7 @@
-//! CLI.
-fn main() {}
+//! The command line program `rehearse`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rehearse::cli::main()
+}

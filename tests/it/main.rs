@@ -1,1 +1,5 @@
-//! End-to-end tests.
+//! End-to-end tests, most of them through the binary.
+
+mod architecture;
+mod logs;
+mod support;

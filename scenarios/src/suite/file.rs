@@ -175,15 +175,15 @@ impl Suite {
     /// # Errors
     /// [`SuiteError::Parse`] and [`SuiteError::Invalid`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, SuiteError> {
-        let parse = |key: String, message: String| SuiteError::Parse {
+        let parse = |key: String, error: &toml::de::Error| SuiteError::Parse {
             path: path.to_owned(),
             key: if key.is_empty() { ".".to_owned() } else { key },
-            message,
+            message: with_line(text, error),
         };
-        let document = toml::Deserializer::parse(text)
-            .map_err(|error| parse(String::new(), error.to_string()))?;
+        let document =
+            toml::Deserializer::parse(text).map_err(|error| parse(String::new(), &error))?;
         let suite: Self = serde_path_to_error::deserialize(document)
-            .map_err(|error| parse(error.path().to_string(), error.inner().to_string()))?;
+            .map_err(|error| parse(error.path().to_string(), error.inner()))?;
         suite.validate(path)?;
         Ok(suite)
     }
@@ -271,6 +271,15 @@ impl Suite {
     }
 }
 
+/// What is wrong in one line, with the number of the line that it stands in.
+fn with_line(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', " ");
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("{message} (line {})", before.matches('\n').count() + 1),
+        None => message,
+    }
+}
+
 const WORD: &str = "must be 1 to 100 letters, digits, `-`, `_` or `.`";
 
 /// Whether a name can stand in an id, a file name and a zenoh key.
@@ -335,7 +344,11 @@ mod tests {
     #[test]
     fn errors_name_the_file_and_the_path_of_the_key() {
         for (from, to, expected) in [
-            ("execute = 8", "execute = \"8\"", "the suite s.toml: policy[0].execute: invalid type"),
+            (
+                "execute = 8",
+                "execute = \"8\"",
+                "the suite s.toml: policy[0].execute: invalid type: string \"8\", expected u32 (line 10)",
+            ),
             ("execute = 8", "execute = 0", "the suite s.toml: policy[0].execute: must be 1 action"),
             ("zenoh = \"full\"", "", "the suite s.toml: policy[0].zenoh: state either"),
             ("count = 25", "count = 0", "the suite s.toml: task[0].starts.count: must be 1"),
@@ -355,6 +368,22 @@ mod tests {
             let broken = GOOD.replacen(from, to, 1);
             let message = message(&broken);
             assert!(message.starts_with(expected), "for {to:?}: {message}");
+        }
+    }
+
+    proptest::proptest! {
+        /// A reader of files that people write must stand any file.
+        #[test]
+        fn no_text_makes_the_reader_panic(
+            at in 0..GOOD.len(),
+            cut in 0..40_usize,
+            insert in proptest::string::string_regex("[\\[\\]{}=\",.a-z0-9\\-\n]{0,12}").unwrap(),
+        ) {
+            let end = (at + cut).min(GOOD.len());
+            let text = format!("{}{insert}{}", &GOOD[..at], &GOOD[end..]);
+            if let Ok(suite) = Suite::parse(&text, "s.toml".as_ref()) {
+                proptest::prop_assert!(suite.trial_count() > 0);
+            }
         }
     }
 
