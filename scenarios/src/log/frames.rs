@@ -36,7 +36,7 @@ impl RobotLog {
                 let image = reader.frame(*first).map_err(frames.check.video())?;
                 frames.check.size(image)
             }
-            Source::Table(_) => {
+            Source::Table(_) | Source::Empty => {
                 frames.next().unwrap_or_else(|| Err(frames.check.place.clone().missing()))
             }
         }
@@ -60,6 +60,10 @@ impl RobotLog {
                 frame: range.end.saturating_sub(1),
                 frames: episode.length,
             });
+        }
+        if range.is_empty() {
+            let place = Place::file(self.folder()).episode(episode.index).field(&feature.name);
+            return Ok(Frames { check: FrameCheck::new(feature, place), source: Source::Empty });
         }
         if feature.dtype == Dtype::Video {
             self.video_frames(episode, feature, video, &range)
@@ -110,6 +114,27 @@ impl RobotLog {
         })
     }
 
+    /// Opens the video of an episode; `video` is the camera's place among the video features.
+    pub(super) fn open_video(
+        &self,
+        episode: &EpisodeMeta,
+        feature: &Feature,
+        video: usize,
+    ) -> Result<VideoReader, LogError> {
+        let place = Place::file(self.folder()).episode(episode.index).field(&feature.name);
+        let Some(span) = episode.location.videos.get(video) else { return Err(place.missing()) };
+        let path = self.folder().join(&span.file);
+        let place = Place { file: path.clone(), ..place };
+        self.video_file(&path, || {
+            if path.exists() {
+                let place = Box::new(place);
+                VideoReader::open(&path).map_err(|source| LogError::Video { place, source })
+            } else {
+                Err(place.missing())
+            }
+        })
+    }
+
     fn video_frames(
         &self,
         episode: &EpisodeMeta,
@@ -117,29 +142,21 @@ impl RobotLog {
         video: usize,
         range: &Range<usize>,
     ) -> Result<Frames, LogError> {
-        let place = Place::file(self.folder()).episode(episode.index).field(&feature.name);
-        let Some(span) = episode.location.videos.get(video) else { return Err(place.missing()) };
-        let path = self.folder().join(&span.file);
-        let check = FrameCheck::new(feature, Place { file: path.clone(), ..place });
-        let reader = self.video_file(&path, || {
-            if path.exists() {
-                VideoReader::open(&path).map_err(check.video())
-            } else {
-                Err(check.place.clone().missing())
-            }
-        })?;
+        let reader = self.open_video(episode, feature, video)?;
+        let place = Place::file(reader.path()).episode(episode.index).field(&feature.name);
+        let check = FrameCheck::new(feature, place);
+        let from_secs = episode.location.videos.get(video).map_or(0.0, |span| span.from_secs);
         let rate = self.info().rate.as_hz();
         let index_of = |frame: usize| {
             reader
-                .frame_at(span.from_secs + frame as f64 / rate, TOLERANCE_FRAMES / rate)
+                .frame_at(from_secs + frame as f64 / rate, TOLERANCE_FRAMES / rate)
                 .map_err(check.video())
         };
         let first = index_of(range.start)?;
-        if range.len() > 1 {
-            let (expected, got) = (first + range.len() - 1, index_of(range.end - 1)?);
-            if expected != got {
-                return Err(check.place.mismatch("frame of the video", expected, got));
-            }
+        let last = index_of(range.end - 1)?;
+        if last != first + range.len() - 1 {
+            let expected = first + range.len() - 1;
+            return Err(check.place.mismatch("frame of the video", expected, last));
         }
         Ok(Frames {
             check,
@@ -175,6 +192,7 @@ pub struct Frames {
 enum Source {
     Video { reader: VideoReader, first: usize, left: usize, stream: Option<FrameStream> },
     Table(TableImages),
+    Empty,
 }
 
 impl Iterator for Frames {
@@ -183,7 +201,7 @@ impl Iterator for Frames {
     fn next(&mut self) -> Option<Self::Item> {
         let check = &self.check;
         match &mut self.source {
-            Source::Video { left: 0, .. } => None,
+            Source::Empty | Source::Video { left: 0, .. } => None,
             Source::Video { reader, first, left, stream } => {
                 let stream = match stream {
                     Some(stream) => stream,

@@ -13,7 +13,11 @@
 //! A log may come from anywhere. Path templates cannot leave the folder, claimed sizes are checked
 //! before memory is set aside for them, and damaged files are errors, never panics.
 
+mod arrays;
+mod check;
 mod column;
+mod convert;
+mod episode_track;
 mod episodes;
 mod error;
 mod feature;
@@ -22,15 +26,23 @@ mod frames;
 mod info;
 mod layout;
 mod legacy;
+mod metadata;
 mod parquet_file;
+mod partial_folder;
 mod rig;
 mod robot_log;
+mod stats;
 mod table;
+mod table_track;
 mod tasks;
 mod thrift;
 mod trials;
+mod video_track;
+mod writer;
 
+pub use check::{Problem, check};
 pub use column::Column;
+pub use convert::{ConvertOptions, convert};
 pub use episodes::EpisodeMeta;
 pub use error::{LogError, Place};
 pub use feature::{Dtype, Feature};
@@ -40,3 +52,4 @@ pub use layout::{PathTemplate, PathValues};
 pub use robot_log::RobotLog;
 pub use table::EpisodeTable;
 pub use trials::TrialRow;
+pub use writer::{EpisodeEnd, Frame, LogSettings, LogWriter, LogWritten};
