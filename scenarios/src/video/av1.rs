@@ -22,6 +22,8 @@ impl Av1Decoder {
         // inside small frames.
         settings.set_n_threads(1);
         settings.set_max_frame_delay(1);
+        // Of a layered stream the best layer, one picture a sample, as FFmpeg shows it.
+        settings.set_all_layers(false);
         settings.set_frame_size_limit(height.saturating_mul(width));
         let decoder = Decoder::with_settings(&settings).map_err(|error| error.to_string())?;
         Ok(Self { decoder })
@@ -52,7 +54,7 @@ impl Av1Decoder {
         let mut sent = self.decoder.send_data(sample, None, None, None);
         loop {
             match self.decoder.get_picture() {
-                // Of several layers the first is the one that every decoder shows.
+                // A sample has one shown frame; were there more, their times would be unknown.
                 Ok(picture) => {
                     if let Some(take) = take.take() {
                         taken = Some(with_planes(&picture, take)?);

@@ -257,3 +257,82 @@ impl Planes {
         [luma, first, second]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The colour of a picture that has one.
+    fn rgb(y: u8, u: u8, v: u8, colour: Colour) -> [u8; 3] {
+        let (luma, first, second) = ([y; 9], [u; 4], [v; 4]);
+        let picture = Picture {
+            height: 3,
+            width: 3,
+            y: &luma,
+            u: &first,
+            v: &second,
+            y_stride: 3,
+            uv_stride: 2,
+            colour,
+        };
+        let image = picture.to_image().unwrap();
+        let (pixels, _) = image.pixels().as_chunks::<3>();
+        assert_eq!(pixels.len(), 9);
+        assert!(pixels.iter().all(|pixel| pixel == &pixels[0]));
+        pixels[0]
+    }
+
+    #[test]
+    fn colours_are_those_of_the_converter_worked_by_hand() {
+        let limited = Colour::default();
+        // y: ((235·8 − 128) · 9539) >> 16 = 255; chroma 128 adds nothing.
+        assert_eq!(rgb(235, 128, 128, limited), [255; 3]);
+        assert_eq!(rgb(16, 128, 128, limited), [0; 3]);
+        assert_eq!(rgb(0, 128, 128, limited), [0; 3]);
+        // y: (520 · 9539) >> 16 = 75; v: 896 · 13075 >> 16 = 178; u: −304 · (−3209) >> 16 = 14,
+        // 896 · (−6660) >> 16 = −92; u to blue: −304 · 16525 >> 16 = −77.
+        assert_eq!(rgb(81, 90, 240, limited), [253, 0, 0]);
+        let full = Colour { range: Range::Full, ..limited };
+        // y: (255·8 · 8192) >> 16 = 255.
+        assert_eq!(rgb(255, 128, 128, full), [255; 3]);
+        assert_eq!(rgb(1, 128, 128, full), [1; 3]);
+    }
+
+    #[test]
+    fn planes_that_are_too_short_are_refused() {
+        let picture = Picture {
+            height: 4,
+            width: 4,
+            y: &[0; 16],
+            u: &[0; 4],
+            v: &[0; 3],
+            y_stride: 4,
+            uv_stride: 2,
+            colour: Colour::default(),
+        };
+        assert!(picture.to_image().is_err());
+    }
+
+    #[test]
+    fn grey_stays_grey_there_and_back() {
+        for value in 0..=255 {
+            let image = Image::from_rgb(2, 2, vec![value; 12]).unwrap();
+            let planes = Planes::from_image(&image);
+            let [y, u, v] = planes.split();
+            assert_eq!((u, v), (&[128][..], &[128][..]));
+            let back = rgb(y[0], 128, 128, Colour::default());
+            assert!(back.iter().all(|&back| back.abs_diff(value) <= 1), "{value}: {back:?}");
+        }
+    }
+
+    #[test]
+    fn primary_colours_survive_there_and_back() {
+        for pixel in [[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 100, 50]] {
+            let image = Image::from_rgb(2, 2, pixel.repeat(4)).unwrap();
+            let planes = Planes::from_image(&image);
+            let [y, u, v] = planes.split();
+            let back = rgb(y[0], u[0], v[0], Colour::default());
+            assert!(back.iter().zip(pixel).all(|(b, p)| b.abs_diff(p) <= 3), "{pixel:?}: {back:?}");
+        }
+    }
+}

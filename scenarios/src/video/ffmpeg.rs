@@ -153,3 +153,54 @@ fn last_words(mut stderr: impl io::Read) -> String {
     }
     String::from_utf8_lossy(&kept).trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn fixtures() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/video")
+    }
+
+    fn reader() -> VideoReader {
+        VideoReader::open(&fixtures().join("hevc.mp4")).unwrap()
+    }
+
+    #[test]
+    fn without_the_program_the_error_says_what_to_install() {
+        let absent = fixtures().join("absent");
+        let error = FfmpegFrames::start_program(absent.as_os_str(), &reader(), "no decoder", 0..1)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.starts_with("hevc video (no decoder) needs the program `ffmpeg`"), "{error}");
+        assert!(error.ends_with("hevc.mp4"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_that_stops_early_is_quoted() {
+        // Writes two frames, all 1, and a complaint.
+        let program = fixtures().join("stops_early.sh");
+        let mut frames =
+            FfmpegFrames::start_program(program.as_os_str(), &reader(), "", 0..3).unwrap();
+        for _ in 0..2 {
+            let image = frames.next().unwrap().unwrap();
+            assert_eq!((image.height(), image.width()), (64, 96));
+            assert!(image.pixels().iter().all(|&value| value == b'1'));
+        }
+        let error = frames.next().unwrap().unwrap_err().to_string();
+        assert!(error.starts_with("ffmpeg stopped before frame 2: \"out of film\": "), "{error}");
+        assert!(frames.next().is_none());
+    }
+
+    #[test]
+    fn a_seek_lands_between_two_frames() {
+        let reader = reader();
+        assert_eq!(seek_secs(&reader, 0), None);
+        let secs = seek_secs(&reader, 2).unwrap();
+        assert!((secs - 0.15).abs() < 1e-9, "{secs}");
+    }
+}
