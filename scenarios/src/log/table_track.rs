@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
-use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::error::{LogError, Place};
@@ -95,15 +95,11 @@ impl TableWriter {
             std::fs::create_dir_all(folder).map_err(place.clone().io("create the folder of"))?;
         }
         let file = File::create(path).map_err(place.clone().io("create"))?;
-        let metadata = metadata
-            .iter()
-            .map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone()))
-            .collect();
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_key_value_metadata(Some(metadata))
-            .build();
-        let writer = ArrowWriter::try_new(file, like.schema(), Some(properties))
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        // In the Arrow schema, not beside it: pyarrow looks nowhere else when there is one.
+        let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+        let schema = like.schema().as_ref().clone().with_metadata(metadata.collect());
+        let writer = ArrowWriter::try_new(file, Arc::new(schema), Some(properties))
             .map_err(|error| place.clone().table(error))?;
         Ok(Self { place, writer })
     }
