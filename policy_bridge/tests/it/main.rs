@@ -1,0 +1,4 @@
+//! The bridge over real zenoh sessions on loopback.
+
+mod net;
+mod remote;
