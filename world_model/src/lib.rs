@@ -1,5 +1,6 @@
 //! What happens next: an action-conditioned video world model, its training, and the learned
 //! [`World`](rehearse_scenarios::interface::World).
+pub mod checkpoint;
 pub mod conditions;
 pub mod config;
 pub mod device;
@@ -9,6 +10,7 @@ pub mod experts;
 pub mod flow;
 pub mod instruction;
 pub mod judge;
+pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod partition;
@@ -18,5 +20,6 @@ pub mod routing;
 pub mod state_model;
 pub mod statistics;
 pub mod tokenizer;
+pub mod train;
 
 pub use error::{ModelError, Result};

@@ -81,7 +81,12 @@ impl WorldModel {
         Ok(Self {
             tokenizer: Tokenizer::new(&config.tokens, layout, &vb.pp("tokenizer"))?,
             instruction: InstructionEncoder::new(&config.instruction, &vb.pp("instruction"))?,
-            state: StateModel::new(&config.state, words, &statistics, &vb.pp("state"))?,
+            state: StateModel::new(
+                &config.state,
+                &config.instruction,
+                &statistics,
+                &vb.pp("state"),
+            )?,
             experts,
             router: Router::new(&config.router, router, &vb.pp("router"))?,
             judge: Judge::new(config.judge.width, words, &statistics, &vb.pp("judge"))?,

@@ -96,15 +96,14 @@ impl Dream {
             });
         }
         let state = Tensor::from_slice(proprioception, (1, channels), device)?;
-        let instruction = model.instruction.encode(instruction, device)?.unsqueeze(0)?;
-        let pooled = InstructionEncoder::pool(&instruction)?;
         let context = model.config.expert.context;
         let actions = model.embodiment.actions.len();
         let (_, patches, coefficients) = first.dims3()?;
         Ok(Self {
             seed,
             step: 0,
-            memory: model.state.begin(&state, first, &pooled)?,
+            memory: model.state.begin(&state, first, &[instruction])?,
+            instruction: model.instruction.encode(instruction, device)?.unsqueeze(0)?,
             recent: first
                 .unsqueeze(1)?
                 .broadcast_as((1, context, patches, coefficients))?
@@ -116,7 +115,6 @@ impl Dream {
             recent_actions: Tensor::zeros((1, context, actions), DType::F32, device)?,
             first: first.clone(),
             first_state: state,
-            instruction,
             gripper: None,
         })
     }

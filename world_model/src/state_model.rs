@@ -7,8 +7,9 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use crate::config::StateConfig;
+use crate::config::{InstructionConfig, StateConfig};
 use crate::error::Result;
+use crate::instruction::InstructionEncoder;
 use crate::nn::{Gru, Linear, linear, linear_scaled};
 use crate::statistics::Statistics;
 
@@ -31,6 +32,8 @@ pub struct StateModel {
 #[derive(Clone, Debug)]
 struct Scene {
     image: Linear,
+    /// An encoder of its own: it is trained before the one that the experts share.
+    words: InstructionEncoder,
     instruction: Linear,
 }
 
@@ -50,7 +53,7 @@ impl StateModel {
     /// A tensor error if the checkpoint lacks a tensor or has another shape.
     pub fn new(
         config: &StateConfig,
-        instruction: usize,
+        instruction: &InstructionConfig,
         statistics: &Statistics,
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
@@ -60,10 +63,12 @@ impl StateModel {
         let seen = patches * coefficients.min(SCENE_COEFFICIENTS);
         Ok(Self {
             scene: (scene > 0)
-                .then(|| {
-                    candle_core::Result::Ok(Scene {
-                        image: linear(seen, scene, &vb.pp("scene.image"))?,
-                        instruction: linear(instruction, scene, &vb.pp("scene.instruction"))?,
+                .then(|| -> Result<_> {
+                    let vb = vb.pp("scene");
+                    Ok(Scene {
+                        image: linear(seen, scene, &vb.pp("image"))?,
+                        words: InstructionEncoder::new(instruction, &vb.pp("words"))?,
+                        instruction: linear(instruction.width, scene, &vb.pp("instruction"))?,
                     })
                 })
                 .transpose()?,
@@ -79,7 +84,7 @@ impl StateModel {
     /// # Shapes
     /// - `state`: `(batch, proprioceptive channels)`, in the rig's units
     /// - `first`: latents of the first frame, `(batch, patches, coefficients)`
-    /// - `instruction`: `(batch, instruction width)`
+    /// - `instructions`: one per trial
     ///
     /// # Errors
     /// A tensor error if a shape disagrees.
@@ -87,14 +92,18 @@ impl StateModel {
         &self,
         state: &Tensor,
         first: &Tensor,
-        instruction: &Tensor,
+        instructions: &[&str],
     ) -> Result<StateMemory> {
         let scene = match &self.scene {
             Some(scene) => {
                 let kept = first.dim(2)?.min(SCENE_COEFFICIENTS);
                 let coarse = first.narrow(2, 0, kept)?.contiguous()?.flatten_from(1)?;
-                let sum =
-                    (scene.image.forward(&coarse)? + scene.instruction.forward(instruction)?)?;
+                let words = instructions
+                    .iter()
+                    .map(|text| scene.words.encode(text, state.device()))
+                    .collect::<Result<Vec<_>>>()?;
+                let words = InstructionEncoder::pool(&Tensor::stack(&words, 0)?)?;
+                let sum = (scene.image.forward(&coarse)? + scene.instruction.forward(&words)?)?;
                 Some(sum.tanh()?)
             }
             None => None,

@@ -97,7 +97,7 @@ mod tests {
     fn one_row_equals_one_row_of_many_bit_for_bit() {
         for (input, output) in [(3, 5), (12, 96), (192, 256), (1024, 256), (256, 1024), (800, 24)] {
             let vars = Variables::new(Seed::root(9));
-            let vb = vars.builder(&Device::Cpu);
+            let vb = vars.builder(&Device::Cpu, &[]);
             let map = linear(input, output, &vb).unwrap();
             let x = vb.get_with_hints((133, input), "x", Init::Randn { mean: 0.0, stdev: 1.0 });
             let x = x.unwrap();

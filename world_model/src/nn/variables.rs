@@ -40,9 +40,17 @@ impl Variables {
         Ok(Self { seed, vars: Arc::new(Mutex::new(vars)) })
     }
 
-    /// A builder whose tensors are these variables.
-    pub fn builder(&self, device: &Device) -> VarBuilder<'static> {
-        VarBuilder::from_backend(Box::new(self.clone()), DType::F32, device.clone())
+    /// A builder whose tensors are these variables; those whose names start with one of
+    /// `trainable` take part in a backward pass.
+    pub fn builder(&self, device: &Device, trainable: &[&str]) -> VarBuilder<'static> {
+        let trainable = trainable.iter().map(|&prefix| prefix.to_owned()).collect();
+        let view = View { variables: self.clone(), trainable };
+        VarBuilder::from_backend(Box::new(view), DType::F32, device.clone())
+    }
+
+    /// Removes the variables whose names start with `prefix`.
+    pub fn remove(&self, prefix: &str) {
+        self.lock().retain(|name, _| !name.starts_with(prefix));
     }
 
     /// The variables whose names start with `prefix`, in the order of their names.
@@ -110,7 +118,23 @@ impl Variables {
     }
 }
 
-impl SimpleBackend for Variables {
+/// Variables of which some take part in a backward pass.
+struct View {
+    variables: Variables,
+    trainable: Vec<String>,
+}
+
+impl View {
+    fn tensor(&self, name: &str, var: &Var) -> Tensor {
+        if self.trainable.iter().any(|prefix| name.starts_with(prefix)) {
+            var.as_tensor().clone()
+        } else {
+            var.as_detached_tensor()
+        }
+    }
+}
+
+impl SimpleBackend for View {
     fn get(
         &self,
         shape: Shape,
@@ -119,15 +143,16 @@ impl SimpleBackend for Variables {
         dtype: DType,
         device: &Device,
     ) -> candle_core::Result<Tensor> {
-        if let Some(var) = self.lock().get(name) {
+        if let Some(var) = self.variables.lock().get(name) {
             if *var.shape() != shape {
                 candle_core::bail!("tensor {name} is {:?}, the model needs {shape:?}", var.shape());
             }
-            return Ok(var.as_tensor().clone());
+            return Ok(self.tensor(name, var));
         }
-        let var = Var::from_tensor(&self.draw(name, &shape, init, device)?.to_dtype(dtype)?)?;
-        let tensor = var.as_tensor().clone();
-        self.lock().insert(name.to_owned(), var);
+        let drawn = self.variables.draw(name, &shape, init, device)?;
+        let var = Var::from_tensor(&drawn.to_dtype(dtype)?)?;
+        let tensor = self.tensor(name, &var);
+        self.variables.lock().insert(name.to_owned(), var);
         Ok(tensor)
     }
 
@@ -137,14 +162,14 @@ impl SimpleBackend for Variables {
         _dtype: DType,
         _device: &Device,
     ) -> candle_core::Result<Tensor> {
-        match self.lock().get(name) {
-            Some(var) => Ok(var.as_tensor().clone()),
+        match self.variables.lock().get(name) {
+            Some(var) => Ok(self.tensor(name, var)),
             None => candle_core::bail!("cannot find tensor {name}"),
         }
     }
 
     fn contains_tensor(&self, name: &str) -> bool {
-        self.lock().contains_key(name)
+        self.variables.lock().contains_key(name)
     }
 }
 
@@ -157,7 +182,7 @@ mod tests {
         let init = Init::Randn { mean: 0.0, stdev: 1.0 };
         let draw = |names: &[&str]| {
             let vars = Variables::new(Seed::root(3));
-            let vb = vars.builder(&Device::Cpu);
+            let vb = vars.builder(&Device::Cpu, &[]);
             for name in names {
                 vb.get_with_hints(4, name, init).unwrap();
             }
@@ -169,7 +194,7 @@ mod tests {
     #[test]
     fn a_shape_that_differs_is_named() {
         let vars = Variables::new(Seed::root(3));
-        let vb = vars.builder(&Device::Cpu).pp("layer");
+        let vb = vars.builder(&Device::Cpu, &[]).pp("layer");
         vb.get_with_hints(4, "bias", Init::Const(0.0)).unwrap();
         let error = vb.get_with_hints(5, "bias", Init::Const(0.0)).unwrap_err();
         assert!(error.to_string().contains("layer.bias"), "{error}");

@@ -1,0 +1,33 @@
+//! Training from logs, in stages.
+//!
+//! ```text
+//! logs ─► tokenizer fit ─► token cache ─► state model ─► base expert ─► four experts ─► router ─► judge ─► checkpoint
+//! ```
+//!
+//! Each stage draws its batches from the seed tree by step number and keeps all its state in one
+//! file that is replaced whole, so that a training killed at any moment goes on as if it had not
+//! been.
+
+mod batch;
+mod cache;
+mod config;
+mod data;
+mod episode;
+mod expert_stage;
+mod head_stages;
+mod measure;
+mod optimizer;
+mod progress;
+mod run;
+mod schedule;
+mod stage;
+mod state_stage;
+
+pub use cache::TokenCache;
+pub use config::{ChunkMix, SplitConfig, StageConfig, TrainConfig};
+pub use data::Dataset;
+pub use episode::LoggedEpisode;
+pub use optimizer::Optimizer;
+pub use progress::{CurvePoint, Progress, Silent};
+pub use run::{Trained, train};
+pub use schedule::learning_rate;
