@@ -8,7 +8,7 @@ use re_rav1d::dav1d::{
 };
 
 use super::colour::{Colour, Matrix, Picture, Range};
-use super::decoder::panic_message;
+use super::decoder::{Take, panic_message};
 
 pub(super) struct Av1Decoder {
     decoder: Decoder,
@@ -33,53 +33,40 @@ impl Av1Decoder {
         self.decoder.flush();
     }
 
-    pub(super) fn decode<T>(
-        &mut self,
-        sample: Vec<u8>,
-        take: impl FnOnce(Picture<'_>) -> T,
-    ) -> Result<T, String> {
+    /// Decodes a sample, which holds one shown frame.
+    pub(super) fn decode(&mut self, sample: Vec<u8>, take: Take<'_>) -> Result<(), String> {
         // The port has assertions, and its getters have `unreachable!()`, that a damaged bitstream
         // can reach. After an error the decoder is not used again, so no broken state is seen.
         catch_unwind(AssertUnwindSafe(|| self.decode_sample(sample, take)))
             .unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
     }
 
-    fn decode_sample<T>(
-        &mut self,
-        sample: Vec<u8>,
-        take: impl FnOnce(Picture<'_>) -> T,
-    ) -> Result<T, String> {
-        let mut take = Some(take);
-        let mut taken = None;
+    fn decode_sample(&mut self, sample: Vec<u8>, take: Take<'_>) -> Result<(), String> {
+        let mut shown = 0;
         let mut sent = self.decoder.send_data(sample, None, None, None);
         loop {
             match self.decoder.get_picture() {
-                // A sample has one shown frame; were there more, their times would be unknown.
                 Ok(picture) => {
-                    if let Some(take) = take.take() {
-                        taken = Some(with_planes(&picture, take)?);
-                    }
+                    shown += 1;
+                    with_planes(&picture, take)?;
                 }
                 Err(Error::Again) if matches!(sent, Err(Error::Again)) => {
-                    let pending = self.decoder.send_pending_data();
-                    if matches!(pending, Err(Error::Again)) && taken.is_none() {
+                    let shown_before = shown;
+                    sent = self.decoder.send_pending_data();
+                    if matches!(sent, Err(Error::Again)) && shown == shown_before {
                         return Err("the decoder takes no more data".to_owned());
                     }
-                    sent = pending;
                 }
                 Err(Error::Again) => break,
                 Err(error) => return Err(error.to_string()),
             }
         }
         sent.map_err(|error| error.to_string())?;
-        taken.ok_or_else(|| "the sample holds no shown frame".to_owned())
+        if shown == 1 { Ok(()) } else { Err(format!("the sample shows {shown} frames, not one")) }
     }
 }
 
-fn with_planes<T>(
-    picture: &re_rav1d::dav1d::Picture,
-    take: impl FnOnce(Picture<'_>) -> T,
-) -> Result<T, String> {
+fn with_planes(picture: &re_rav1d::dav1d::Picture, take: Take<'_>) -> Result<(), String> {
     if picture.pixel_layout() != PixelLayout::I420
         || picture.bits_per_component() != Some(BitsPerComponent(8))
     {
@@ -100,7 +87,7 @@ fn with_planes<T>(
             _ => Range::Limited,
         },
     };
-    Ok(take(Picture {
+    take(Picture {
         height: picture.height(),
         width: picture.width(),
         y: &y,
@@ -109,5 +96,5 @@ fn with_planes<T>(
         y_stride: picture.stride(Component::Y) as usize,
         uv_stride: picture.stride(Component::U) as usize,
         colour,
-    }))
+    })
 }

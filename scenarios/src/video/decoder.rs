@@ -5,13 +5,15 @@ use super::colour::Picture;
 use super::h264::H264Decoder;
 use super::track::{StreamConfig, Track};
 
-/// An embedded decoder. It decodes a sample at a time, in decoding order, from a key frame on, and
-/// gives its picture at once; putting pictures into presentation order is left to the caller, who
-/// knows the times.
+/// An embedded decoder. It is fed samples in decoding order, from a key frame on, and gives their
+/// pictures in presentation order, at once or some samples later.
 pub(super) enum Decoder {
     Av1(Av1Decoder),
     H264(H264Decoder),
 }
+
+/// Takes a picture; its error ends the decoding.
+pub(super) type Take<'a> = &'a mut dyn FnMut(Picture<'_>) -> Result<(), String>;
 
 impl Decoder {
     /// A decoder for `track`; `None` if only `ffmpeg` reads it.
@@ -26,35 +28,50 @@ impl Decoder {
     }
 
     /// Forgets everything decoded so far; the next sample is a key frame.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self) -> Result<(), String> {
         match self {
-            Self::Av1(decoder) => decoder.restart(),
+            Self::Av1(decoder) => {
+                decoder.restart();
+                Ok(())
+            }
             Self::H264(decoder) => decoder.restart(),
         }
     }
 
-    /// Decodes one sample and gives its picture to `take`.
-    pub(super) fn decode<T>(
+    /// Decodes one sample and gives the pictures that are ready to `take`.
+    pub(super) fn decode(
         &mut self,
         sample: Vec<u8>,
         track: &Track,
-        take: impl FnOnce(Picture<'_>) -> T,
-    ) -> Result<T, String> {
-        let take = |picture: Picture<'_>| {
-            if (picture.height, picture.width) == (track.height, track.width) {
-                Ok(take(picture))
-            } else {
-                Err(format!(
-                    "the picture is {}×{} pixels, the file says {}×{}",
-                    picture.height, picture.width, track.height, track.width
-                ))
-            }
-        };
+        take: Take<'_>,
+    ) -> Result<(), String> {
+        let take =
+            &mut |picture: Picture<'_>| check_size(&picture, track).and_then(|()| take(picture));
         match self {
-            Self::Av1(decoder) => decoder.decode(sample, take)?,
-            Self::H264(decoder) => decoder.decode(&sample, track.colour, take)?,
+            Self::Av1(decoder) => decoder.decode(sample, take),
+            Self::H264(decoder) => decoder.decode(&sample, track.colour, take),
         }
     }
+
+    /// Gives the pictures that were held back; afterwards only a restart is allowed.
+    pub(super) fn drain(&mut self, track: &Track, take: Take<'_>) -> Result<(), String> {
+        let take =
+            &mut |picture: Picture<'_>| check_size(&picture, track).and_then(|()| take(picture));
+        match self {
+            Self::Av1(_) => Ok(()),
+            Self::H264(decoder) => decoder.drain(track.colour, take),
+        }
+    }
+}
+
+fn check_size(picture: &Picture<'_>, track: &Track) -> Result<(), String> {
+    if (picture.height, picture.width) == (track.height, track.width) {
+        return Ok(());
+    }
+    Err(format!(
+        "the picture is {}×{} pixels, the file says {}×{}",
+        picture.height, picture.width, track.height, track.width
+    ))
 }
 
 /// Says what a decoder's panic said, as far as it can be known.

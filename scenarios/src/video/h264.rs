@@ -4,10 +4,11 @@ use h264_reader::nal::sps::{ChromaFormat, FrameMbsFlags, SeqParameterSet};
 use h264_reader::rbsp::{BitReader, decode_nal};
 use mp4_atom::Avcc;
 use openh264::OpenH264API;
-use openh264::decoder::{DecodeOptions, Decoder, DecoderConfig, Flush};
+use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource as _;
 
 use super::colour::{Colour, Matrix, Picture, Range};
+use super::decoder::Take;
 use super::track::StreamConfig;
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -50,62 +51,77 @@ pub(super) struct H264Decoder {
     decoder: Decoder,
     length_size: usize,
     parameter_sets: Vec<u8>,
-    /// Whether the parameter sets precede the next sample.
-    restarted: bool,
+    /// Whether anything was decoded since the last restart.
+    started: bool,
     /// The sample with start codes; kept to spare an allocation a frame.
     annex_b: Vec<u8>,
 }
 
 impl H264Decoder {
     pub(super) fn new(length_size: u8, parameter_sets: &[u8]) -> Result<Self, String> {
-        // Flushed after every sample, the decoder returns the picture of that sample. Left alone it
-        // holds pictures back to sort them, by counters that wrap around in long groups.
-        let config = DecoderConfig::new().flush_after_decode(Flush::Flush);
-        let decoder = Decoder::with_api_config(OpenH264API::from_source(), config)
-            .map_err(|error| error.to_string())?;
         Ok(Self {
-            decoder,
+            decoder: new_decoder()?,
             length_size: usize::from(length_size),
             parameter_sets: parameter_sets.to_vec(),
-            restarted: true,
+            started: false,
             annex_b: Vec::new(),
         })
     }
 
-    pub(super) const fn restart(&mut self) {
-        self.restarted = true;
+    /// Takes a new decoder: the old one may hold pictures back, and those that it is made to give
+    /// up stay reserved in its pool.
+    pub(super) fn restart(&mut self) -> Result<(), String> {
+        if self.started {
+            self.decoder = new_decoder()?;
+            self.started = false;
+        }
+        Ok(())
     }
 
-    pub(super) fn decode<T>(
+    /// Decodes a sample. Its picture may come later, for the decoder puts pictures in order.
+    pub(super) fn decode(
         &mut self,
         sample: &[u8],
         colour: Colour,
-        take: impl FnOnce(Picture<'_>) -> T,
-    ) -> Result<T, String> {
+        take: Take<'_>,
+    ) -> Result<(), String> {
         self.annex_b.clear();
-        if self.restarted {
+        if !self.started {
             self.annex_b.extend_from_slice(&self.parameter_sets);
-            self.restarted = false;
+            self.started = true;
         }
         append_annex_b(sample, self.length_size, &mut self.annex_b)?;
-        let picture = self
-            .decoder
-            .decode_with_options(&self.annex_b, DecodeOptions::new())
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| "the sample holds no frame".to_owned())?;
-        let (width, height) = picture.dimensions();
-        let (y_stride, uv_stride, _) = picture.strides();
-        Ok(take(Picture {
-            height: height as u32,
-            width: width as u32,
-            y: picture.y(),
-            u: picture.u(),
-            v: picture.v(),
-            y_stride,
-            uv_stride,
-            colour,
-        }))
+        match self.decoder.decode(&self.annex_b).map_err(|error| error.to_string())? {
+            Some(picture) => with_planes(&picture, colour, take),
+            None => Ok(()),
+        }
     }
+
+    /// Gives the pictures that are still held back.
+    pub(super) fn drain(&mut self, colour: Colour, take: Take<'_>) -> Result<(), String> {
+        let held = self.decoder.flush_remaining().map_err(|error| error.to_string())?;
+        held.iter().try_for_each(|picture| with_planes(picture, colour, take))
+    }
+}
+
+fn new_decoder() -> Result<Decoder, String> {
+    let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+    Decoder::with_api_config(OpenH264API::from_source(), config).map_err(|error| error.to_string())
+}
+
+fn with_planes(picture: &DecodedYUV<'_>, colour: Colour, take: Take<'_>) -> Result<(), String> {
+    let (width, height) = picture.dimensions();
+    let (y_stride, uv_stride, _) = picture.strides();
+    take(Picture {
+        height: height as u32,
+        width: width as u32,
+        y: picture.y(),
+        u: picture.u(),
+        v: picture.v(),
+        y_stride,
+        uv_stride,
+        colour,
+    })
 }
 
 /// Appends the NAL units of a sample of an mp4 (each after its length) with start codes instead.

@@ -46,7 +46,7 @@ pub(super) struct Sample {
     pub(super) sync: bool,
 }
 
-/// The samples of a track, by decoding order and by presentation order.
+/// The samples of a track, and when its frames are shown.
 ///
 /// *Frames* are counted in presentation order, *samples* in decoding order. Both are cut into
 /// *segments*: from one clean key frame to the next, so that a segment decodes on its own, and
@@ -54,10 +54,8 @@ pub(super) struct Sample {
 #[derive(Debug)]
 pub(super) struct SampleTable {
     samples: Vec<Sample>,
-    /// The sample of each frame; empty where both orders are the same.
-    sample_of_frame: Vec<u32>,
-    /// The frame of each sample; empty where both orders are the same.
-    frame_of_sample: Vec<u32>,
+    /// When each frame is shown, in ticks, ascending.
+    times: Vec<i64>,
     /// The first frame of each segment.
     segments: Vec<u32>,
     ticks_per_sec: u32,
@@ -69,49 +67,24 @@ impl SampleTable {
         if !samples.first().is_some_and(|sample| sample.sync) {
             return Err("the first frame is no key frame (box \"stss\")".to_owned());
         }
-        let mut table =
-            Self { segments: segments(&samples), samples, ticks_per_sec, ..Self::EMPTY };
-        if !table.samples.is_sorted_by_key(|sample| sample.time) {
-            let mut order: Vec<u32> = (0..table.samples.len() as u32).collect();
-            order.sort_by_key(|&sample| table.samples[sample as usize].time);
-            table.frame_of_sample = vec![0; order.len()];
-            for (frame, &sample) in order.iter().enumerate() {
-                table.frame_of_sample[sample as usize] = frame as u32;
-            }
-            table.sample_of_frame = order;
-        }
-        Ok(table)
+        let mut times: Vec<i64> = samples.iter().map(|sample| sample.time).collect();
+        times.sort_unstable();
+        Ok(Self { segments: segments(&samples), samples, times, ticks_per_sec })
     }
-
-    const EMPTY: Self = Self {
-        samples: Vec::new(),
-        sample_of_frame: Vec::new(),
-        frame_of_sample: Vec::new(),
-        segments: Vec::new(),
-        ticks_per_sec: 1,
-    };
 
     /// Number of samples, and of frames.
     pub(super) const fn len(&self) -> usize {
         self.samples.len()
     }
 
+    /// A sample by its number in decoding order.
     pub(super) fn sample(&self, sample: usize) -> Option<Sample> {
         self.samples.get(sample).copied()
     }
 
-    pub(super) fn sample_of_frame(&self, frame: usize) -> usize {
-        self.sample_of_frame.get(frame).map_or(frame, |&sample| sample as usize)
-    }
-
-    pub(super) fn frame_of_sample(&self, sample: usize) -> usize {
-        self.frame_of_sample.get(sample).map_or(sample, |&frame| frame as usize)
-    }
-
     /// When a frame is shown, in seconds.
     pub(super) fn secs(&self, frame: usize) -> Option<f64> {
-        let sample = self.samples.get(self.sample_of_frame(frame))?;
-        Some(sample.time as f64 / f64::from(self.ticks_per_sec))
+        Some(*self.times.get(frame)? as f64 / f64::from(self.ticks_per_sec))
     }
 
     /// The segment that holds `frame`.
@@ -123,15 +96,8 @@ impl SampleTable {
 
     /// The frame shown nearest to `secs`.
     pub(super) fn nearest(&self, secs: f64) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            if self.secs(middle).is_some_and(|shown| shown < secs) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
+        let scale = f64::from(self.ticks_per_sec);
+        let low = self.times.partition_point(|&time| (time as f64 / scale) < secs);
         let distance =
             |frame: usize| self.secs(frame).map_or(f64::INFINITY, |at| (at - secs).abs());
         match low.checked_sub(1) {
@@ -178,14 +144,6 @@ mod tests {
     fn frames_are_counted_in_presentation_order() {
         // I P B B, twice.
         let table = table(&[0, 3, 1, 2, 4, 7, 5, 6], &[0, 4]);
-        assert_eq!(
-            (0..8).map(|f| table.sample_of_frame(f)).collect::<Vec<_>>(),
-            [0, 2, 3, 1, 4, 6, 7, 5]
-        );
-        assert_eq!(
-            (0..8).map(|s| table.frame_of_sample(s)).collect::<Vec<_>>(),
-            [0, 3, 1, 2, 4, 7, 5, 6]
-        );
         assert_eq!(table.segment(3), 0..4);
         assert_eq!(table.segment(4), 4..8);
         assert_eq!(table.secs(3), Some(0.3));
