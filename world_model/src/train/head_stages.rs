@@ -25,12 +25,15 @@ const ROUTER_NOISE: f64 = 0.3;
 const ANCHOR_STRIDE: usize = 3;
 
 /// One decision of the router.
-struct Decision {
-    episode: usize,
-    anchor: usize,
-    features: PendingFeatures,
-    label: u32,
-    allowed: usize,
+pub(crate) struct Decision {
+    pub episode: usize,
+    /// The frame that the chunk is imagined from.
+    pub anchor: usize,
+    pub features: PendingFeatures,
+    /// The right expert.
+    pub label: u32,
+    /// Experts that the pending actions allow.
+    pub allowed: usize,
 }
 
 pub(crate) struct RouterObjective<'a> {
@@ -51,11 +54,11 @@ impl<'a> RouterObjective<'a> {
         let mut train = Vec::new();
         for episode in &data.train {
             let extra = (0..episode.frames - 1).step_by(ANCHOR_STRIDE).collect::<Vec<_>>();
-            train.extend(decisions(model, episode, predicted, &extra)?);
+            train.extend(decisions(model, episode, states_of(episode, predicted), &extra)?);
         }
         let mut validation = Vec::new();
         for episode in &data.validation {
-            validation.extend(decisions(model, episode, predicted, &[])?);
+            validation.extend(decisions(model, episode, states_of(episode, predicted), &[])?);
         }
         Ok(Self { model, data, batch, train, validation })
     }
@@ -126,11 +129,12 @@ impl Objective for RouterObjective<'_> {
 }
 
 /// The decisions of an episode: where its partition cuts, and at `extra` frames, where the
-/// partition is begun anew with the episode's own thresholds.
-fn decisions(
+/// partition is begun anew with the episode's own thresholds. `states` are those predicted for
+/// each frame.
+pub(crate) fn decisions(
     model: &WorldModel,
     episode: &LoggedEpisode,
-    predicted: &BTreeMap<usize, Vec<f32>>,
+    states: &[f32],
     extra: &[usize],
 ) -> Result<Vec<Decision>> {
     let channels = model.embodiment.proprioception.len();
@@ -155,7 +159,6 @@ fn decisions(
         .into_iter()
         .map(|amplitude| alpha * amplitude)
         .collect::<Vec<_>>();
-    let states = predicted.get(&episode.index).unwrap_or(&episode.states);
     let chunks = episode_chunks(&model.config, &model.embodiment, &middle, episode)?;
     let mut anchors = chunks.iter().map(|chunk| chunk.start).collect::<Vec<_>>();
     anchors.extend(extra);
@@ -198,6 +201,13 @@ fn decisions(
         });
     }
     Ok(made)
+}
+
+fn states_of<'a>(
+    episode: &'a LoggedEpisode,
+    predicted: &'a BTreeMap<usize, Vec<f32>>,
+) -> &'a [f32] {
+    predicted.get(&episode.index).unwrap_or(&episode.states)
 }
 
 /// One labelled frame.

@@ -23,6 +23,9 @@ mod schedule;
 mod stage;
 mod state_stage;
 
+pub(crate) use data::episode_patches;
+pub(crate) use head_stages::decisions;
+
 pub use cache::TokenCache;
 pub use config::{ChunkMix, SplitConfig, StageConfig, TrainConfig};
 pub use data::Dataset;
