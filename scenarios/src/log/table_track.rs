@@ -35,7 +35,7 @@ impl TableTrack {
         episode: usize,
     ) -> Result<FileNumber, LogError> {
         let bytes = rows.get_array_memory_size() as u64;
-        if self.open.is_some() && self.bytes + bytes > settings.data_file_mb << 20 {
+        if self.open.is_some() && self.bytes + bytes >= settings.data_file_mb << 20 {
             self.close()?;
         }
         let (mut writer, number) = match self.open.take() {

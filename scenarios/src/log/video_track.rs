@@ -90,7 +90,7 @@ impl VideoTrack {
             open.largest = open.largest.max(bytes - open.bytes_before.min(bytes));
             open.bytes_before = bytes;
             open.before = open.frames;
-            if bytes + open.largest > settings.video_file_mb << 20 {
+            if bytes + open.largest >= settings.video_file_mb << 20 {
                 self.close()?;
             }
         }

@@ -1,3 +1,4 @@
 //! Integration tests: one module per part of the crate.
 
+mod log;
 mod video;
