@@ -16,6 +16,8 @@ pub enum IntervalMethod {
     Jeffreys,
     /// Newcombe's hybrid score interval for a difference of two proportions.
     Newcombe,
+    /// Inverted score test of a difference: Miettinen and Nurminen's if unpaired, Tango's if paired.
+    Score,
     /// Bias-corrected and accelerated bootstrap.
     Bca,
     /// Percentile bootstrap.
@@ -45,6 +47,7 @@ impl fmt::Display for IntervalMethod {
             Self::ClopperPearson => "Clopper–Pearson",
             Self::Jeffreys => "Jeffreys",
             Self::Newcombe => "Newcombe",
+            Self::Score => "score",
             Self::Bca => "BCa bootstrap",
             Self::Percentile => "percentile bootstrap",
             Self::Basic => "basic bootstrap",

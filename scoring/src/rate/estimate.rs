@@ -90,8 +90,7 @@ impl Rate {
         if whole || constant {
             return Ok(conservative);
         }
-        let interval =
-            mean_bca(scores, resamples, level, seed).map_err(RateError::Bootstrap)?;
+        let interval = mean_bca(scores, resamples, level, seed).map_err(RateError::Bootstrap)?;
         Ok(Self { interval, ..conservative })
     }
 }

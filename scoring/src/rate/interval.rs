@@ -94,7 +94,7 @@ mod tests {
         let z2 = 1.959_963_984_540_054_f64.powi(2);
         let (low, high) = ends(wilson(0.0, 10, 0.95).unwrap());
         assert_eq!(low, 0.0);
-        assert!((high - z2 / (10.0 + z2)).abs() < 1e-15);
+        assert!((high - z2 / (10.0 + z2)).abs() < 1e-14);
     }
 
     #[test]

@@ -132,9 +132,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_twofold_is_named() {
-        let message = |names: &[&str]| {
-            Header::parse(names.iter().copied(), "t.csv").unwrap_err().to_string()
-        };
+        let message =
+            |names: &[&str]| Header::parse(names.iter().copied(), "t.csv").unwrap_err().to_string();
         assert_eq!(
             message(&["policy", "task", "succes"]),
             "no column `outcome`, `success` or `rate`; the columns are `policy`, `task`, \

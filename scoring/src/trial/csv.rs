@@ -49,9 +49,8 @@ pub fn write_csv(table: &Table, target: impl Write, file: &str) -> Result<(), Ta
     let mut writer = csv::Writer::from_writer(target);
     match table {
         Table::Trials(table) => {
-            let columns = [
-                "policy", "task", "scenario", "repeat", "outcome", "success", "length", "reason",
-            ];
+            let columns =
+                ["policy", "task", "scenario", "repeat", "outcome", "success", "length", "reason"];
             writer.write_record(columns).map_err(failed)?;
             for trial in table.trials() {
                 let number = |n: Option<u32>| n.map_or(String::new(), |n| n.to_string());
@@ -91,9 +90,8 @@ fn reader<R: Read>(source: R) -> csv::Reader<R> {
 }
 
 fn header<R: Read>(reader: &mut csv::Reader<R>, file: &str) -> Result<Header, TableError> {
-    let names = reader
-        .headers()
-        .map_err(|source| TableError::Csv { place: Place::file(file), source })?;
+    let names =
+        reader.headers().map_err(|source| TableError::Csv { place: Place::file(file), source })?;
     if names.iter().all(str::is_empty) {
         return Err(TableError::Empty { file: file.to_owned() });
     }

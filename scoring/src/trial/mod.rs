@@ -28,8 +28,8 @@ mod file;
 mod limits;
 mod parquet;
 mod row;
-mod summary;
 mod stream;
+mod summary;
 mod table;
 mod verdict;
 

@@ -141,7 +141,10 @@ fn integers(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 }
 
 /// Reads the footer and checks the format's number.
-pub(super) fn load(source: &impl ChunkReader, file: &str) -> Result<ArrowReaderMetadata, TableError> {
+pub(super) fn load(
+    source: &impl ChunkReader,
+    file: &str,
+) -> Result<ArrowReaderMetadata, TableError> {
     let metadata = ArrowReaderMetadata::load(source, Default::default())
         .map_err(|source| TableError::Parquet { file: file.to_owned(), source })?;
     let pairs = metadata.metadata().file_metadata().key_value_metadata();

@@ -84,11 +84,9 @@ fn open(path: &Path) -> Result<File, TableError> {
 
 /// The same file with its names read as dictionaries; none if they are not text.
 fn with_dictionaries(metadata: &ArrowReaderMetadata) -> Option<ArrowReaderMetadata> {
-    let dictionary =
-        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let is_text = |kind: &DataType| {
-        matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-    };
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let is_text =
+        |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let mut fields = Vec::new();
     for field in metadata.schema().fields() {
         let known = [Column::Policy, Column::Task, Column::Outcome]
@@ -151,7 +149,8 @@ impl Scan<'_> {
 
     fn batch(&self, batch: &RecordBatch, before: u64, shard: &mut Shard) -> Result<(), TableError> {
         let column = |column: Column| batch_column(batch, column);
-        let policy = self.names(column(Column::Policy), Column::Policy, before, &mut shard.policies)?;
+        let policy =
+            self.names(column(Column::Policy), Column::Policy, before, &mut shard.policies)?;
         let task = self.names(column(Column::Task), Column::Task, before, &mut shard.tasks)?;
         let outcome = column(Column::Outcome).map(|array| Words::of(array));
         let success = column(Column::Success)

@@ -105,7 +105,10 @@ impl TrialTable {
             cells.entry((&trial.policy, &trial.task)).or_default().add(trial.verdict);
         }
         Summary::from_map(
-            cells.into_iter().map(|((p, t), tally)| ((p.to_owned(), t.to_owned()), tally)).collect(),
+            cells
+                .into_iter()
+                .map(|((p, t), tally)| ((p.to_owned(), t.to_owned()), tally))
+                .collect(),
         )
     }
 
