@@ -1,6 +1,7 @@
 //! Layers, in the order in which they build on each other. No layer knows of robots.
 
 mod block;
+pub mod fused;
 mod gru;
 mod linear;
 pub mod ops;

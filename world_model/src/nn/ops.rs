@@ -1,9 +1,9 @@
-//! The operations between the matrix products, plain.
-//!
-//! Each is one function of tensors, so that a fused kernel can take its place without a change
-//! in the layers.
+//! The operations between the matrix products: fused where the device has a fused form, plain
+//! elsewhere.
 
 use candle_core::{D, Result, Tensor};
+
+use crate::nn::fused::{FusedAttention, GatedAdd, Gelu, ModulatedNorm, takes};
 
 /// Added to the variance before its root in every normalisation.
 pub const NORM_EPSILON: f64 = 1e-6;
@@ -18,15 +18,21 @@ pub const NORM_EPSILON: f64 = 1e-6;
 /// # Errors
 /// A tensor error if shapes disagree or `heads` does not divide the width.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-    let (b, queries, width) = q.dims3()?;
-    let keys = k.dim(1)?;
-    let head = width / heads;
-    let split =
-        |x: &Tensor, t: usize| x.reshape((b, t, heads, head))?.transpose(1, 2)?.contiguous();
-    let (q, k, v) = (split(q, queries)?, split(k, keys)?, split(v, keys)?);
-    let scores = (q.matmul(&k.t()?)? * (1.0 / (head as f64).sqrt()))?; // (B, H, Tq, Tk)
-    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-    weights.matmul(&v)?.transpose(1, 2)?.reshape((b, queries, width))
+    let (batch, _, width) = q.dims3()?;
+    let alike = k.dims() == v.dims() && k.dim(0)? == batch && k.dim(2)? == width;
+    if !alike || heads == 0 || width % heads != 0 {
+        candle_core::bail!(
+            "attention over {heads} heads of {:?}, {:?} and {:?}",
+            q.dims(),
+            k.dims(),
+            v.dims()
+        );
+    }
+    if takes(&[q, k, v]) {
+        q.apply_op3(k, v, FusedAttention { heads })
+    } else {
+        plain::attention(q, k, v, heads)
+    }
 }
 
 /// Layer normalisation without weights over the last axis, then `× (1 + scale) + shift`.
@@ -38,7 +44,37 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Ten
 /// # Errors
 /// A tensor error if shapes disagree.
 pub fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    norm(x)?.broadcast_mul(&(scale.unsqueeze(2)? + 1.0)?)?.broadcast_add(&shift.unsqueeze(2)?)
+    per_group(x, &[shift, scale])?;
+    if takes(&[x, shift, scale]) {
+        x.apply_op3(shift, scale, ModulatedNorm)
+    } else {
+        plain::modulated_norm(x, shift, scale)
+    }
+}
+
+/// `x + gate × y`.
+///
+/// # Shapes
+/// - `x`, `y`: `(batch, groups, tokens, width)`
+/// - `gate`: `(batch, groups, width)`
+///
+/// # Errors
+/// A tensor error if shapes disagree.
+pub fn gated_add(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
+    per_group(x, &[gate])?;
+    if x.dims() == y.dims() && takes(&[x, gate, y]) {
+        x.apply_op3(gate, y, GatedAdd)
+    } else {
+        plain::gated_add(x, gate, y)
+    }
+}
+
+/// The tanh form of GELU.
+///
+/// # Errors
+/// A tensor error.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    if takes(&[x]) { x.apply_op1(Gelu) } else { x.gelu() }
 }
 
 /// Layer normalisation without weights over the last axis.
@@ -51,22 +87,139 @@ pub fn norm(x: &Tensor) -> Result<Tensor> {
     centred.broadcast_div(&(variance + NORM_EPSILON)?.sqrt()?)
 }
 
-/// `x + gate × y`.
-///
-/// # Shapes
-/// - `x`, `y`: `(batch, groups, tokens, width)`
-/// - `gate`: `(batch, groups, width)`
-///
-/// # Errors
-/// A tensor error if shapes disagree.
-pub fn gated_add(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
-    x + y.broadcast_mul(&gate.unsqueeze(2)?)?
+fn per_group(x: &Tensor, vectors: &[&Tensor]) -> Result<()> {
+    let (batch, groups, _, width) = x.dims4()?;
+    for vector in vectors {
+        if vector.dims() != [batch, groups, width] {
+            candle_core::bail!("a vector per group of {:?} is {:?}", x.dims(), vector.dims());
+        }
+    }
+    Ok(())
 }
 
-/// The tanh form of GELU.
-///
-/// # Errors
-/// A tensor error.
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    x.gelu()
+/// The same from the tensor library's own operations, on any device.
+pub mod plain {
+    use candle_core::{D, Result, Tensor};
+
+    /// See [`attention`](super::attention).
+    ///
+    /// # Errors
+    /// A tensor error if shapes disagree.
+    pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+        let (b, queries, width) = q.dims3()?;
+        let keys = k.dim(1)?;
+        let head = width / heads;
+        let split =
+            |x: &Tensor, t: usize| x.reshape((b, t, heads, head))?.transpose(1, 2)?.contiguous();
+        let (q, k, v) = (split(q, queries)?, split(k, keys)?, split(v, keys)?);
+        let scores = (q.matmul(&k.t()?)? * (1.0 / (head as f64).sqrt()))?; // (B, H, Tq, Tk)
+        let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
+        weights.matmul(&v)?.transpose(1, 2)?.reshape((b, queries, width))
+    }
+
+    /// See [`modulated_norm`](super::modulated_norm).
+    ///
+    /// # Errors
+    /// A tensor error if shapes disagree.
+    pub fn modulated_norm(x: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
+        super::norm(x)?
+            .broadcast_mul(&(scale.unsqueeze(2)? + 1.0)?)?
+            .broadcast_add(&shift.unsqueeze(2)?)
+    }
+
+    /// See [`gated_add`](super::gated_add).
+    ///
+    /// # Errors
+    /// A tensor error if shapes disagree.
+    pub fn gated_add(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
+        x + y.broadcast_mul(&gate.unsqueeze(2)?)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+    use rehearse_scenarios::seed::Seed;
+
+    use super::*;
+    use crate::flow::normal;
+
+    fn draw(name: &str, shape: &[usize]) -> Var {
+        let seed = Seed::root(8).child(name);
+        let draws = normal(&[seed], shape, &Device::Cpu).unwrap().squeeze(0).unwrap();
+        Var::from_tensor(&draws).unwrap()
+    }
+
+    /// Results and gradients of two forms of one function must agree.
+    fn agree(
+        vars: &[&Var],
+        fused: impl Fn() -> Result<Tensor>,
+        plain: impl Fn() -> Result<Tensor>,
+    ) {
+        let weigh = |y: &Tensor| {
+            let weights = draw("weights", y.dims());
+            (y * weights.as_detached_tensor()).unwrap().sum_all().unwrap()
+        };
+        let (a, b) = (fused().unwrap(), plain().unwrap());
+        close(&a, &b, "result");
+        let (ga, gb) = (weigh(&a).backward().unwrap(), weigh(&b).backward().unwrap());
+        for (index, var) in vars.iter().enumerate() {
+            let gradients = (ga.get(var).unwrap(), gb.get(var).unwrap());
+            close(gradients.0, gradients.1, &format!("gradient {index}"));
+        }
+    }
+
+    fn close(a: &Tensor, b: &Tensor, what: &str) {
+        let flat = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (a, b) = (flat(a), flat(b));
+        let most = b.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+        for (i, (x, y)) in a.iter().zip(&b).enumerate() {
+            // Rounding of sums of a few hundred terms, relative to the largest value.
+            assert!((x - y).abs() <= 1e-5 * most, "{what}[{i}]: {x} against {y} of {most}");
+        }
+    }
+
+    #[test]
+    fn fused_attention_equals_the_plain_one() {
+        for (batch, queries, keys, width, heads) in
+            [(3, 32, 74, 64, 2), (1, 5, 7, 24, 3), (2, 33, 170, 128, 2)]
+        {
+            let q = draw("q", &[batch, queries, width]);
+            let k = draw("k", &[batch, keys, width]);
+            let v = draw("v", &[batch, keys, width]);
+            agree(
+                &[&q, &k, &v],
+                || attention(&q, &k, &v, heads),
+                || plain::attention(&q, &k, &v, heads),
+            );
+        }
+    }
+
+    #[test]
+    fn fused_normalisation_gate_and_gelu_equal_the_plain_ones() {
+        let x = draw("x", &[2, 3, 5, 40]);
+        let y = draw("y", &[2, 3, 5, 40]);
+        let (shift, scale) = (draw("shift", &[2, 3, 40]), draw("scale", &[2, 3, 40]));
+        agree(
+            &[&x, &shift, &scale],
+            || modulated_norm(&x, &shift, &scale),
+            || plain::modulated_norm(&x, &shift, &scale),
+        );
+        agree(
+            &[&x, &shift, &y],
+            || gated_add(&x, &shift, &y),
+            || plain::gated_add(&x, &shift, &y),
+        );
+        let wide = (x.as_tensor() * 4.0).unwrap();
+        agree(&[&x], || gelu(&wide), || wide.gelu());
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors() {
+        let (q, k) = (draw("q", &[1, 4, 8]), draw("k", &[1, 4, 16]));
+        assert!(attention(&q, &k, &k, 2).is_err());
+        assert!(attention(&q, &q, &q, 3).is_err());
+        let x = draw("x", &[1, 2, 3, 8]);
+        assert!(modulated_norm(&x, &draw("s", &[1, 1, 8]), &draw("s", &[1, 2, 8])).is_err());
+    }
 }

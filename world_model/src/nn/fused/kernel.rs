@@ -1,0 +1,198 @@
+//! Loops that the compiler turns into vectors of whatever width the machine has.
+//!
+//! Sums run over sixteen lanes that are added at the end, so their order is fixed. Every function
+//! is inlined into a closure that `pulp` compiles once per instruction set.
+
+#![expect(clippy::inline_always, reason = "a call would leave the instruction set of its caller")]
+
+/// Lanes of a sum.
+const LANES: usize = 16;
+/// Columns of a tile, to which operands are padded.
+pub const TILE: usize = 32;
+/// Rows of a tile.
+const ROWS: usize = 4;
+
+/// e to the x, with a relative error of about 2e-7.
+#[inline(always)]
+pub fn exp(x: f32) -> f32 {
+    // x = n ln 2 + r: the addition of 1.5 · 2²³ rounds to n and leaves it in the low bits.
+    const MAGIC: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, MAGIC);
+    let n = shifted - MAGIC;
+    // ln 2 in two parts, so that the difference keeps its digits.
+    let r = n.mul_add(-0.693_359_375, x);
+    let r = n.mul_add(2.121_944_4e-4, r);
+    let p = 1.987_569_2e-4_f32;
+    let p = p.mul_add(r, 1.398_199_9e-3);
+    let p = p.mul_add(r, 8.333_452e-3);
+    let p = p.mul_add(r, 4.166_579_6e-2);
+    let p = p.mul_add(r, 1.666_666_6e-1);
+    let p = p.mul_add(r, 0.5);
+    let y = p.mul_add(r * r, r) + 1.0;
+    y * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
+}
+
+/// Sum of `f` over two rows, lane by lane.
+#[inline(always)]
+pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (a_whole, b_whole) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let (a_rest, b_rest) = (a_whole.remainder(), b_whole.remainder());
+    for (a, b) in a_whole.zip(b_whole) {
+        for i in 0..LANES {
+            lanes[i] += f(a[i], b[i]);
+        }
+    }
+    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += f(a, b);
+    }
+    fold(lanes)
+}
+
+/// Sum of `f` over a row, lane by lane.
+#[inline(always)]
+pub fn sum(a: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    sum2(a, a, |a, _| f(a))
+}
+
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// Turns a row of scores into weights that sum to one.
+#[inline(always)]
+pub fn softmax(row: &mut [f32], scale: f32) {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let whole = row.chunks_exact(LANES);
+    let rest = whole.remainder();
+    for chunk in whole {
+        for i in 0..LANES {
+            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
+        }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = if value > *lane { value } else { *lane };
+    }
+    let most = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    for value in row.iter_mut() {
+        *value = exp((*value - most) * scale);
+    }
+    let inverse = 1.0 / sum(row, |value| value);
+    for value in row.iter_mut() {
+        *value *= inverse;
+    }
+}
+
+/// `out[m, n] = Σ_k a[m, k] · b[k, n]`, row-major with the given strides; `columns` and the
+/// strides of `b` and `out` are multiples of [`TILE`].
+#[inline(always)]
+pub fn product(
+    (a, a_stride): (&[f32], usize),
+    (b, b_stride): (&[f32], usize),
+    (out, out_stride): (&mut [f32], usize),
+    [rows, inner, columns]: [usize; 3],
+) {
+    let mut row = 0;
+    while row + ROWS <= rows {
+        for column in (0..columns).step_by(TILE) {
+            let mut sums = [[0.0_f32; TILE]; ROWS];
+            for k in 0..inner {
+                let line = &b[k * b_stride + column..][..TILE];
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let weight = a[(row + r) * a_stride + k];
+                    for i in 0..TILE {
+                        sums[i] = weight.mul_add(line[i], sums[i]);
+                    }
+                }
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                out[(row + r) * out_stride + column..][..TILE].copy_from_slice(sums);
+            }
+        }
+        row += ROWS;
+    }
+    while row < rows {
+        for column in (0..columns).step_by(TILE) {
+            let mut sums = [0.0_f32; TILE];
+            for k in 0..inner {
+                let line = &b[k * b_stride + column..][..TILE];
+                let weight = a[row * a_stride + k];
+                for i in 0..TILE {
+                    sums[i] = weight.mul_add(line[i], sums[i]);
+                }
+            }
+            out[row * out_stride + column..][..TILE].copy_from_slice(&sums);
+        }
+        row += 1;
+    }
+}
+
+/// Copies `rows × columns` from a strided array into rows of `stride`; the rest stays as it is.
+#[inline(always)]
+pub fn copy_in(
+    (from, from_stride): (&[f32], usize),
+    (into, into_stride): (&mut [f32], usize),
+    [rows, columns]: [usize; 2],
+) {
+    for row in 0..rows {
+        into[row * into_stride..][..columns]
+            .copy_from_slice(&from[row * from_stride..][..columns]);
+    }
+}
+
+/// As [`copy_in`], turned: `into[column, row] = from[row, column]`.
+#[inline(always)]
+pub fn turn_in(
+    (from, from_stride): (&[f32], usize),
+    (into, into_stride): (&mut [f32], usize),
+    [rows, columns]: [usize; 2],
+) {
+    for row in 0..rows {
+        let line = &from[row * from_stride..][..columns];
+        for (column, &value) in line.iter().enumerate() {
+            into[column * into_stride + row] = value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exponential_is_right_to_seven_digits() {
+        for i in -8600..=8700 {
+            let x = i as f32 * 0.01;
+            let truth = f64::from(x).exp();
+            let relative = (f64::from(exp(x)) / truth - 1.0).abs();
+            assert!(relative < 4e-7, "e^{x}: {relative}");
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(-1000.0) < 1e-37);
+    }
+
+    #[test]
+    fn products_of_odd_sizes_are_right() {
+        let (rows, inner, columns) = (7, 5, TILE);
+        let a = (0..rows * inner).map(|i| i as f32 - 9.0).collect::<Vec<_>>();
+        let b = (0..inner * columns).map(|i| (i % 11) as f32).collect::<Vec<_>>();
+        let mut out = vec![0.0; rows * columns];
+        product((&a, inner), (&b, columns), (&mut out, columns), [rows, inner, columns]);
+        for row in 0..rows {
+            for column in 0..columns {
+                let truth: f32 =
+                    (0..inner).map(|k| a[row * inner + k] * b[k * columns + column]).sum();
+                assert_eq!(out[row * columns + column], truth);
+            }
+        }
+    }
+}
