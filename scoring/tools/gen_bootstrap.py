@@ -29,9 +29,9 @@ def main():
     cases = []
     for index in range(40):
         strata = 1 + index % 3
-        sizes = rng.integers(5, 30, strata)
+        sizes = rng.integers(12, 30, strata)
         samples = tuple(
-            np.round(rng.beta(2, 3, n), 4) if index % 2 else (rng.random(n) < 0.4).astype(float)
+            np.round(rng.beta(2, 3, n), 10) if index % 2 else (rng.random(n) < 0.4).astype(float)
             for n in sizes
         )
         if any(np.ptp(sample) == 0 for sample in samples):

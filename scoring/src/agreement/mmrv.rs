@@ -19,7 +19,7 @@ pub enum MmrvConvention {
     #[default]
     SimplerEnv,
     /// The same with the arguments swapped, so that the imagined gap weighs: as SimplerEnv's README
-    /// calls it (and real2sim-eval and DreamDojo reproduce only so).
+    /// calls it (and the values of real2sim-eval and `DreamDojo` reproduce only so).
     Swapped,
     /// `(imagined_i < imagined_j) != (real_i < real_j)`, weighted by the real gap: the equation of
     /// SimplerEnv's paper (arXiv:2405.05941, eq. 1).
@@ -156,9 +156,8 @@ mod tests {
         let weights = if convention == MmrvConvention::Swapped { imagined } else { real };
         let gap = |i: usize, j: usize| (weights[i] - weights[j]).abs();
         let n = real.len();
-        let worst = (0..n).map(|i| {
-            (0..n).filter(|&j| violates(i, j)).map(|j| gap(i, j)).fold(0.0, f64::max)
-        });
+        let worst = (0..n)
+            .map(|i| (0..n).filter(|&j| violates(i, j)).map(|j| gap(i, j)).fold(0.0, f64::max));
         worst.sum::<f64>() / n as f64
     }
 

@@ -30,7 +30,7 @@ pub struct Permutation {
 /// assert_eq!(rehearse_scoring::agreement::permutation_floor(4), 1.0 / 24.0);
 /// ```
 pub fn permutation_floor(k: usize) -> f64 {
-    (1..=k).map(|i| 1.0 / i as f64).product()
+    1.0 / (1..=k).map(|i| i as f64).product::<f64>()
 }
 
 /// One-sided permutation test of a positive correlation.
@@ -70,7 +70,9 @@ pub fn permutation_p(
         || imagined.to_vec(),
         |stream, shuffled| {
             shuffled.copy_from_slice(imagined);
-            members.iter().for_each(|block| shuffle(stream, block, shuffled));
+            for block in &members {
+                shuffle(stream, block, shuffled);
+            }
             f64::from(u8::from(dot(real, shuffled) >= threshold))
         },
     );

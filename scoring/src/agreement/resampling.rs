@@ -6,7 +6,7 @@ use super::mmrv::{MmrvConvention, raw_mmrv};
 use super::options::AgreeOptions;
 use super::pairs::{Measured, Noise, Pairs};
 use super::summary::{raw_bias, raw_mae};
-use crate::bootstrap::{Acceleration, Binomial, Replicates, Stream, replicate, resample};
+use crate::bootstrap::{Acceleration, Binomial, Replicates, Stream, Tuples, replicate, resample};
 use crate::interval::{Interval, IntervalMethod};
 use crate::special::normal_critical;
 use crate::warning::Side;
@@ -91,7 +91,7 @@ pub fn fisher_z(r: f64, n: f64, level: f64) -> Option<Interval> {
     Some(Interval { low, high, level, method: IntervalMethod::FisherZ })
 }
 
-/// BCa interval from drawing policies with replacement, each with all its tasks: what other
+/// `BCa` interval from drawing policies with replacement, each with all its tasks: what other
 /// policies, of which these are a sample, would give.
 ///
 /// With k policies there are only C(2k − 1, k) different resamples, and below ten policies the
@@ -131,7 +131,7 @@ pub fn over_policies(
     Ok(Resampled { interval, undefined: replicates.undefined() })
 }
 
-/// BCa interval from drawing the trials of every cell anew on both sides: what the same policies
+/// `BCa` interval from drawing the trials of every cell anew on both sides: what the same policies
 /// would give if all trials were run again.
 ///
 /// Cells whose number of trials is not known stay as they are.
@@ -146,7 +146,7 @@ pub fn over_trials(
     options: &AgreeOptions,
 ) -> Result<Resampled, AgreementError> {
     options.check()?;
-    let sampler = |side| -> Vec<Sampler<'_>> {
+    let sampler = |side| -> Vec<Sampler> {
         pairs.cells().iter().map(|cell| Sampler::new(cell.of(side))).collect()
     };
     let (real, imagined) = (sampler(Side::Real), sampler(Side::Imagined));
@@ -252,20 +252,20 @@ impl Rates {
 }
 
 /// A cell's rate, drawn anew.
-enum Sampler<'a> {
+enum Sampler {
     Fixed(f64),
     Binomial { n: f64, binomial: Binomial },
-    Scores(&'a [f64]),
+    Scores(Tuples),
 }
 
-impl<'a> Sampler<'a> {
-    fn new(measured: &'a Measured) -> Self {
+impl Sampler {
+    fn new(measured: &Measured) -> Self {
         match &measured.noise {
             Noise::Unknown => Self::Fixed(measured.rate),
             Noise::Trials(n) => {
                 Self::Binomial { n: *n as f64, binomial: Binomial::new(*n, measured.rate) }
             }
-            Noise::Scores(scores) => Self::Scores(scores),
+            Noise::Scores(scores) => Self::Scores(Tuples::new(scores)),
         }
     }
 
@@ -273,7 +273,7 @@ impl<'a> Sampler<'a> {
         match self {
             Self::Fixed(rate) => *rate,
             Self::Binomial { n, binomial } => binomial.draw(stream) as f64 / n,
-            Self::Scores(scores) => stream.resampled_sum(scores) / scores.len() as f64,
+            Self::Scores(scores) => scores.resampled_sum(stream) / scores.values().len() as f64,
         }
     }
 }
@@ -357,8 +357,7 @@ mod tests {
     #[test]
     fn intervals_hold_their_estimate() {
         let pairs = pairs(Some(50));
-        let (real, imagined) =
-            (pairs.policy_rates(Side::Real), pairs.policy_rates(Side::Imagined));
+        let (real, imagined) = (pairs.policy_rates(Side::Real), pairs.policy_rates(Side::Imagined));
         for statistic in [
             Statistic::Pearson,
             Statistic::Spearman,
@@ -386,10 +385,7 @@ mod tests {
     #[test]
     fn unknown_trials_cannot_be_resampled() {
         let got = over_trials(&pairs(None), Statistic::Pearson, Units::Policies, &options());
-        assert!(matches!(
-            got,
-            Err(AgreementError::Bootstrap(BootstrapError::Constant { .. }))
-        ));
+        assert!(matches!(got, Err(AgreementError::Bootstrap(BootstrapError::Constant { .. }))));
     }
 
     #[test]

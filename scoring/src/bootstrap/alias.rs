@@ -56,7 +56,9 @@ fn masses(trials: u64, p: f64, low: u64, high: u64) -> Vec<f64> {
         }
     }
     let total: f64 = masses.iter().sum();
-    masses.iter_mut().for_each(|mass| *mass /= total);
+    for mass in &mut masses {
+        *mass /= total;
+    }
     masses
 }
 

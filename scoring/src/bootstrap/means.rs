@@ -6,10 +6,11 @@ use super::alias::Binomial;
 use super::error::BootstrapError;
 use super::indices::check_len;
 use super::replicates::{Acceleration, Replicates, check_resamples};
-use super::stream::{Stream, replicate};
+use super::stream::{Stream, replicate_sums};
+use super::tuples::Tuples;
 use crate::interval::Interval;
 
-/// BCa interval of the mean of `values`.
+/// `BCa` interval of the mean of `values`.
 ///
 /// Values that take only two levels, such as successes, cost one draw per resample.
 ///
@@ -25,7 +26,7 @@ pub fn mean_bca(
     stratified_mean_bca(&[values], resamples, level, seed)
 }
 
-/// BCa interval of the mean of the strata's means, each stratum (a task, say) counting the same.
+/// `BCa` interval of the mean of the strata's means, each stratum (a task, say) counting the same.
 ///
 /// Each stratum is resampled within itself: the tasks are fixed, the trials are random. The
 /// acceleration adds the strata up as independent samples.
@@ -42,7 +43,7 @@ pub fn stratified_mean_bca(
     interval(&strata.collect::<Result<Vec<_>, _>>()?, resamples, level, seed)
 }
 
-/// BCa interval of `successes / trials`.
+/// `BCa` interval of `successes / trials`.
 ///
 /// # Errors
 /// [`BootstrapError`]; [`BootstrapError::Constant`] if all or none succeeded.
@@ -57,7 +58,7 @@ pub fn proportion_bca(
     stratified_proportion_bca(&[(successes, trials)], resamples, level, seed)
 }
 
-/// BCa interval of the mean of the strata's success rates, from (successes, trials) of each.
+/// `BCa` interval of the mean of the strata's success rates, from (successes, trials) of each.
 ///
 /// # Errors
 /// [`BootstrapError`]; [`BootstrapError::Counts`] where successes exceed trials.
@@ -72,15 +73,15 @@ pub fn stratified_proportion_bca(
 }
 
 /// One stratum, ready to be resampled.
-enum Stratum<'a> {
+enum Stratum {
     /// `low` or `low + step`, the latter `upper` times of `n`.
     TwoLevels { low: f64, step: f64, upper: u64, n: u64, binomial: Binomial },
     /// Any values.
-    Values(&'a [f64]),
+    Values(Tuples),
 }
 
-impl<'a> Stratum<'a> {
-    fn of_values(values: &'a [f64]) -> Result<Self, BootstrapError> {
+impl Stratum {
+    fn of_values(values: &[f64]) -> Result<Self, BootstrapError> {
         if values.is_empty() {
             return Err(BootstrapError::TooFew { got: 0 });
         }
@@ -96,7 +97,7 @@ impl<'a> Stratum<'a> {
             high = high.max(value);
         }
         if values.iter().any(|&value| value != low && value != high) {
-            return Ok(Self::Values(values));
+            return Ok(Self::Values(Tuples::new(values)));
         }
         let upper = values.iter().filter(|&&value| value != low).count() as u64;
         Ok(Self::two_levels(low, high - low, upper, values.len() as u64))
@@ -123,7 +124,9 @@ impl<'a> Stratum<'a> {
     fn mean(&self) -> f64 {
         match self {
             Self::TwoLevels { low, step, upper, n, .. } => low + step * (*upper as f64 / *n as f64),
-            Self::Values(values) => values.iter().sum::<f64>() / values.len() as f64,
+            Self::Values(tuples) => {
+                tuples.values().iter().sum::<f64>() / tuples.values().len() as f64
+            }
         }
     }
 
@@ -133,7 +136,7 @@ impl<'a> Stratum<'a> {
             Self::TwoLevels { low, step, n, binomial, .. } => {
                 low + step * (binomial.draw(stream) as f64 / *n as f64)
             }
-            Self::Values(values) => stream.resampled_sum(values) / values.len() as f64,
+            Self::Values(tuples) => tuples.resampled_sum(stream) / tuples.values().len() as f64,
         }
     }
 
@@ -148,18 +151,18 @@ impl<'a> Stratum<'a> {
                     [(without(*low), (n - upper) as f64), (without(low + step), *upper as f64)];
                 acceleration.add_sample(pairs.into_iter());
             }
-            Self::Values(values) => {
+            Self::Values(tuples) => {
+                let values = tuples.values();
                 let others = values.len() as f64 - 1.0;
-                acceleration.add_sample(
-                    values.iter().map(|value| (share * (mean - value) / others, 1.0)),
-                );
+                acceleration
+                    .add_sample(values.iter().map(|value| (share * (mean - value) / others, 1.0)));
             }
         }
     }
 }
 
 fn interval(
-    strata: &[Stratum<'_>],
+    strata: &[Stratum],
     resamples: usize,
     level: f64,
     seed: Seed,
@@ -174,14 +177,10 @@ fn interval(
         stratum.accelerate(share, &mut acceleration);
     }
     let estimate = share * strata.iter().map(Stratum::mean).sum::<f64>();
-    let values = replicate(
-        resamples,
-        seed,
-        || (),
-        |stream, ()| {
-            share * strata.iter().map(|stratum| stratum.resampled_mean(stream)).sum::<f64>()
-        },
-    );
+    let mut values = replicate_sums(resamples, seed, strata, Stratum::resampled_mean);
+    for value in &mut values {
+        *value *= share;
+    }
     Replicates::new(values)?.bca(estimate, acceleration, level)
 }
 

@@ -19,6 +19,7 @@ mod indices;
 mod means;
 mod replicates;
 mod stream;
+mod tuples;
 
 pub use error::BootstrapError;
 pub use indices::{basic, bca, percentile, resample};
@@ -27,3 +28,4 @@ pub use replicates::{Acceleration, Replicates};
 
 pub(crate) use alias::Binomial;
 pub(crate) use stream::{Stream, replicate};
+pub(crate) use tuples::Tuples;

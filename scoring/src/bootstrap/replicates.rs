@@ -132,7 +132,7 @@ impl Replicates {
     }
 }
 
-/// The acceleration of BCa: the skewness of the statistic's influence, from the jackknife.
+/// The acceleration of `BCa`: the skewness of the statistic's influence, from the jackknife.
 ///
 /// Independent samples add up as in SciPy's multi-sample `bootstrap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -142,7 +142,7 @@ pub struct Acceleration {
 }
 
 impl Acceleration {
-    /// No acceleration yet; with it BCa is the bias-corrected (BC) interval.
+    /// No acceleration yet; with it `BCa` is the bias-corrected (BC) interval.
     pub const fn none() -> Self {
         Self { cubes: 0.0, squares: 0.0 }
     }

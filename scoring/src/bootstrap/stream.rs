@@ -53,22 +53,41 @@ impl Stream {
         }
     }
 
-    /// The sum of `values` at as many uniform places as there are values.
+    /// The sum of `values` (one at least) at `count` uniform places.
+    ///
+    /// A word yields as many places as leave it 16 bits to spare, so that no place is favoured by
+    /// more than 2⁻¹⁶ of its odds: it would take billions of resamples to notice.
     #[inline]
-    pub(crate) fn resampled_sum(&mut self, values: &[f64]) -> f64 {
-        let bound = values.len() as u32;
-        let mut sums = [0.0_f64; 2];
-        for _ in 0..values.len() / 2 {
-            let bits = self.bits();
-            let first = scale(bits as u32, bound).unwrap_or_else(|| self.below(bound));
-            let second = scale((bits >> 32) as u32, bound).unwrap_or_else(|| self.below(bound));
-            sums[0] += values[first as usize];
-            sums[1] += values[second as usize];
+    pub(crate) fn sum_of(&mut self, values: &[f64], count: usize) -> f64 {
+        match values.len() {
+            0..=64 => self.sum_by::<8>(values, count),
+            65..=4_096 => self.sum_by::<4>(values, count),
+            4_097..=65_536 => self.sum_by::<3>(values, count),
+            _ => self.sum_by::<1>(values, count),
         }
-        if values.len() % 2 == 1 {
-            sums[0] += values[self.below(bound) as usize];
+    }
+
+    /// [`sum_of`](Self::sum_of) with `PLACES` places from a word: each is the whole part of the
+    /// word as a fraction times the bound, and the fraction that is left gives the next.
+    #[inline]
+    fn sum_by<const PLACES: usize>(&mut self, values: &[f64], count: usize) -> f64 {
+        let bound = values.len() as u128;
+        let mut sums = [0.0_f64; PLACES];
+        for _ in 0..count / PLACES {
+            let mut fraction = self.bits();
+            for sum in &mut sums {
+                let product = u128::from(fraction) * bound;
+                *sum += values[(product >> 64) as usize];
+                fraction = product as u64;
+            }
         }
-        sums[0] + sums[1]
+        let mut fraction = self.bits();
+        for sum in sums.iter_mut().take(count % PLACES) {
+            let product = u128::from(fraction) * bound;
+            *sum += values[(product >> 64) as usize];
+            fraction = product as u64;
+        }
+        sums.iter().sum()
     }
 }
 
@@ -78,11 +97,11 @@ impl Stream {
 pub(crate) fn replicate<S, F>(
     resamples: usize,
     seed: Seed,
-    scratch: impl Fn() -> S + Sync,
+    scratch: impl Fn() -> S + Sync + Send,
     statistic: F,
 ) -> Vec<f64>
 where
-    F: Fn(&mut Stream, &mut S) -> f64 + Sync,
+    F: Fn(&mut Stream, &mut S) -> f64 + Sync + Send,
 {
     let key = seed.to_u64();
     let mut values = vec![0.0; resamples];
@@ -93,6 +112,28 @@ where
         }
     });
     values
+}
+
+/// The sums of `parts` over each of `resamples` streams: part by part for a block of resamples, so
+/// that what a part looks up stays near.
+pub(crate) fn replicate_sums<P: Sync>(
+    resamples: usize,
+    seed: Seed,
+    parts: &[P],
+    draw: impl Fn(&P, &mut Stream) -> f64 + Sync + Send,
+) -> Vec<f64> {
+    let key = seed.to_u64();
+    let mut sums = vec![0.0; resamples];
+    sums.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, sums)| {
+        let mut streams: Vec<Stream> =
+            (0..sums.len()).map(|place| Stream::new(key, (chunk * CHUNK + place) as u64)).collect();
+        for part in parts {
+            for (sum, stream) in sums.iter_mut().zip(&mut streams) {
+                *sum += draw(part, stream);
+            }
+        }
+    });
+    sums
 }
 
 /// Maps 32 uniform bits to an index below `bound`, or `None` where that would favour some.

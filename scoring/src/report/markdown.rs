@@ -23,14 +23,11 @@ pub(super) fn write(table: &Table) -> String {
         text.push('\n');
     }
     for note in notes {
-        text.push_str(&format!("- {}\n", escaped(&note)));
+        text.extend(["- ", &escaped(&note), "\n"]);
     }
     for warning in table.warnings() {
-        text.push_str(&format!(
-            "\n> **warning** ({}): {}\n",
-            warning.code().replace('_', r"\_"),
-            escaped(&warning.to_string())
-        ));
+        let (code, message) = (escaped(warning.code()), escaped(&warning.to_string()));
+        text.extend(["\n> **warning** (", &code, "): ", &message, "\n"]);
     }
     text
 }
@@ -38,7 +35,7 @@ pub(super) fn write(table: &Table) -> String {
 fn push_row(text: &mut String, cells: impl Iterator<Item = String>) {
     text.push('|');
     for cell in cells {
-        text.push_str(&format!(" {cell} |"));
+        text.extend([" ", &cell, " |"]);
     }
     text.push('\n');
 }

@@ -47,7 +47,7 @@ pub(super) fn write(table: &Table, colour: bool) -> String {
         text += &(paint(DIM, &visible(&note)) + "\n");
     }
     for warning in table.warnings() {
-        text += &format!("{} {}\n", paint(YELLOW, "warning:"), visible(&warning.to_string()));
+        text += &(paint(YELLOW, "warning:") + " " + &visible(&warning.to_string()) + "\n");
     }
     text
 }

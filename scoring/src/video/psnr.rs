@@ -1,6 +1,6 @@
 //! Peak signal-to-noise ratio.
 
-use ndarray::ArrayView3;
+use ndarray::ArrayRef3;
 
 use super::error::VideoError;
 
@@ -19,15 +19,12 @@ const PEAK: f64 = 255.0;
 /// # Errors
 /// [`VideoError::Shape`] and [`VideoError::Empty`].
 pub fn mean_squared_error(
-    truth: ArrayView3<'_, u8>,
-    predicted: ArrayView3<'_, u8>,
+    truth: &ArrayRef3<u8>,
+    predicted: &ArrayRef3<u8>,
 ) -> Result<f64, VideoError> {
     check_frames(truth, predicted)?;
-    let sum: u64 = truth
-        .iter()
-        .zip(predicted.iter())
-        .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
-        .sum();
+    let sum: u64 =
+        truth.iter().zip(predicted.iter()).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
     Ok(sum as f64 / truth.len() as f64)
 }
 
@@ -41,23 +38,17 @@ pub fn mean_squared_error(
 ///
 /// let truth = Array3::from_elem((2, 2, 3), 100_u8);
 /// let predicted = Array3::from_elem((2, 2, 3), 110_u8);
-/// assert!((psnr(truth.view(), predicted.view())? - 28.1308).abs() < 1e-4);
+/// assert!((psnr(&truth, &predicted)? - 28.1308).abs() < 1e-4);
 /// # Ok::<(), rehearse_scoring::video::VideoError>(())
 /// ```
 ///
 /// # Errors
 /// [`VideoError::Shape`] and [`VideoError::Empty`].
-pub fn psnr(
-    truth: ArrayView3<'_, u8>,
-    predicted: ArrayView3<'_, u8>,
-) -> Result<f64, VideoError> {
+pub fn psnr(truth: &ArrayRef3<u8>, predicted: &ArrayRef3<u8>) -> Result<f64, VideoError> {
     Ok(10.0 * (PEAK * PEAK / mean_squared_error(truth, predicted)?).log10())
 }
 
-pub(super) fn check_frames(
-    left: ArrayView3<'_, u8>,
-    right: ArrayView3<'_, u8>,
-) -> Result<(), VideoError> {
+pub(super) fn check_frames(left: &ArrayRef3<u8>, right: &ArrayRef3<u8>) -> Result<(), VideoError> {
     if left.dim() != right.dim() {
         return Err(VideoError::Shape { left: left.dim(), right: right.dim() });
     }
@@ -73,8 +64,8 @@ mod tests {
     #[test]
     fn black_against_white_is_zero_decibels() {
         let (black, white) = (Array3::zeros((3, 2, 1)), Array3::from_elem((3, 2, 1), 255));
-        assert_eq!(psnr(black.view(), white.view()), Ok(0.0));
-        assert_eq!(psnr(black.view(), black.view()), Ok(f64::INFINITY));
+        assert_eq!(psnr(&black, &white), Ok(0.0));
+        assert_eq!(psnr(&black, &black), Ok(f64::INFINITY));
     }
 
     #[test]
@@ -85,8 +76,8 @@ mod tests {
     #[test]
     fn shapes_must_agree() {
         let (a, b) = (Array3::zeros((2, 2, 3)), Array3::zeros((2, 3, 3)));
-        assert!(matches!(psnr(a.view(), b.view()), Err(VideoError::Shape { .. })));
+        assert!(matches!(psnr(&a, &b), Err(VideoError::Shape { .. })));
         let empty = Array3::zeros((0, 2, 3));
-        assert!(matches!(psnr(empty.view(), empty.view()), Err(VideoError::Empty { .. })));
+        assert!(matches!(psnr(&empty, &empty), Err(VideoError::Empty { .. })));
     }
 }

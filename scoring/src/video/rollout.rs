@@ -44,7 +44,7 @@ pub fn transition_smoothness(
     }
     let flows = frames
         .windows(2)
-        .map(|pair| horn_schunck(pair[0], pair[1], options))
+        .map(|pair| horn_schunck(&pair[0], &pair[1], options))
         .collect::<Result<Vec<_>, _>>()?;
     let acceleration: Vec<f64> =
         flows.windows(2).map(|pair| mean_length(&(&pair[1] - &pair[0]))).collect();
@@ -85,8 +85,8 @@ pub fn simulation_consistency(
     let scores = frames
         .windows(2)
         .map(|pair| {
-            let forward = horn_schunck(pair[0], pair[1], options)?;
-            let back = horn_schunck(pair[1], pair[0], options)?;
+            let forward = horn_schunck(&pair[0], &pair[1], options)?;
+            let back = horn_schunck(&pair[1], &pair[0], options)?;
             Ok((-distance_from_home(&forward, &back)).exp())
         })
         .collect::<Result<Vec<_>, VideoError>>()?;

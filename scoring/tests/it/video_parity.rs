@@ -81,8 +81,7 @@ fn psnr_and_ssim_are_scikit_images() {
     for (index, case) in cases.iter().enumerate() {
         let [truth, predicted] =
             [0, 1].map(|side| frame(case.shape, case.kinds[side], case.seeds[side]));
-        let (truth, predicted) = (truth.view(), predicted.view());
-        let got = psnr(truth, predicted).unwrap();
+        let got = psnr(&truth, &predicted).unwrap();
         match case.psnr {
             Some(expected) => assert!((got - expected).abs() < 1e-8, "case {index}: PSNR {got}"),
             None => assert_eq!(got, f64::INFINITY, "case {index}"),
@@ -90,7 +89,7 @@ fn psnr_and_ssim_are_scikit_images() {
         for (options, expected) in
             [(SsimOptions::default(), case.ssim), (SsimOptions::wang(), case.ssim_wang)]
         {
-            let got = ssim(truth, predicted, &options).unwrap();
+            let got = ssim(&truth, &predicted, &options).unwrap();
             assert!((got - expected).abs() < 1e-8, "case {index}: SSIM {got}, not {expected}");
         }
     }
@@ -101,7 +100,7 @@ fn flow_is_that_of_the_paper() {
     for case in fixture().flow {
         let [first, second] = case.seeds.map(|seed| frame(case.shape, case.kind, seed));
         let options = FlowOptions { alpha: 10.0, iterations: 30 };
-        let flow = horn_schunck(first.view(), second.view(), &options).unwrap();
+        let flow = horn_schunck(&first, &second, &options).unwrap();
         for (got, expected) in [(&flow.right, &case.right), (&flow.down, &case.down)] {
             for (got, expected) in got.iter().step_by(case.stride).zip(expected) {
                 assert!((got - expected).abs() < 1e-9, "{got}, not {expected}");
@@ -120,9 +119,9 @@ fn feature_distances_are_scipys() {
         };
         let truth = features(case.seeds[0], n);
         let predicted = features(case.seeds[1], m) * 1.1 + case.shift;
-        let frechet = frechet_distance(truth.view(), predicted.view()).unwrap();
+        let frechet = frechet_distance(&truth, &predicted).unwrap();
         assert!((frechet - case.frechet).abs() < 1e-7, "{frechet}, not {}", case.frechet);
-        let kernel = kernel_distance(truth.view(), predicted.view()).unwrap();
+        let kernel = kernel_distance(&truth, &predicted).unwrap();
         assert!((kernel / case.kernel - 1.0).abs() < 1e-9, "{kernel}, not {}", case.kernel);
     }
 }
