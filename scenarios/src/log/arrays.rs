@@ -29,7 +29,7 @@ pub(super) fn column_array(feature: &Feature, column: &Column) -> Result<ArrayRe
     let values: ArrayRef = match column {
         Column::Float(all) => Arc::new(Float64Array::from_iter_values(all.iter().copied())),
         Column::Integer(all) => Arc::new(Int64Array::from_iter_values(all.iter().copied())),
-        Column::Bool(all) => Arc::new(BooleanArray::from_iter(all.iter().map(|&flag| Some(flag)))),
+        Column::Bool(all) => Arc::new(all.iter().map(|&flag| Some(flag)).collect::<BooleanArray>()),
     };
     let Some(kind) = feature.dtype.arrow() else {
         return Err(ArrowError::SchemaError(format!("{} has no column", feature.name)));

@@ -154,7 +154,7 @@ fn columns(
         let span = |row: &EpisodeRow| row.videos.get(track).cloned();
         let number = |row: &EpisodeRow| span(row).map(|span| span.number).unwrap_or_default();
         let secs = |value: &dyn Fn(TrackSpan) -> f64| -> ArrayRef {
-            Arc::new(Float64Array::from_iter(rows.iter().map(|row| span(row).map(value))))
+            Arc::new(rows.iter().map(|row| span(row).map(value)).collect::<Float64Array>())
         };
         let name = |what: &str| format!("videos/{}/{what}", feature.name);
         columns.push((name("chunk_index"), integers(&|row| number(row).chunk)));

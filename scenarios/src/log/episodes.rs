@@ -65,7 +65,7 @@ pub(super) const EPISODES_FOLDER: &str = "meta/episodes";
 /// Most episodes that are read.
 pub(super) const MAX_EPISODES: usize = 10_000_000;
 /// Most frames of one episode.
-pub(super) const MAX_FRAMES: usize = 50_000_000;
+pub(super) const MAX_FRAMES: usize = 10_000_000;
 
 /// A row of `meta/episodes`, as it stands.
 struct Row {
@@ -219,7 +219,7 @@ fn read_rows(
     }
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let folder = file.path().ancestors().nth(4).unwrap_or(Path::new(""));
-    for batch in file.read(&columns, 0..file.rows())? {
+    for batch in file.read(&columns, 0..file.rows(), 1)? {
         let batch = Cells { batch: batch?, path: file.path() };
         let indices = batch.integers("episode_index")?;
         let lengths = batch.integers("length")?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::{LogError, Place};
 
 /// The largest JSON, JSON lines or CSV file that is read, in bytes.
-pub(super) const MAX_TEXT_BYTES: u64 = 1 << 30;
+pub(super) const MAX_TEXT_BYTES: u64 = 1 << 29;
 
 /// Reads a text file, at most [`MAX_TEXT_BYTES`] of it.
 pub(super) fn read_text(path: &Path) -> Result<String, LogError> {

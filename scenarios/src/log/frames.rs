@@ -18,6 +18,9 @@ use crate::embodiment::MAX_IMAGE_SIDE;
 use crate::observation::{Image, Observation};
 use crate::video::{FrameStream, VideoError, VideoReader};
 
+/// About how large a picture in a table is, so that few of them are held at once.
+const PICTURE_BYTES: usize = 1 << 17;
+
 /// How far from its time a frame may lie, in frames.
 const TOLERANCE_FRAMES: f64 = 0.5;
 
@@ -176,7 +179,7 @@ impl RobotLog {
         let place = Place::file(&path).episode(episode.index).field(&feature.name);
         let batches = self
             .table_file(&path)
-            .and_then(|file| file.read(&[&feature.name], rows))
+            .and_then(|file| file.read(&[&feature.name], rows, PICTURE_BYTES))
             .map_err(|error| error.of_episode(episode.index))?;
         let source = Source::Table(TableImages { batches, batch: None, row: 0 });
         Ok(Frames { check: FrameCheck::new(feature, place), source })

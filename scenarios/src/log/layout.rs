@@ -86,7 +86,8 @@ impl PathTemplate {
                         Slot::File => values.file,
                         Slot::Episode => values.episode,
                     };
-                    path.push_str(&format!("{number:0width$}"));
+                    let digits = format!("{number:0width$}");
+                    path.push_str(&digits);
                 }
             }
         }

@@ -132,12 +132,11 @@ fn number(rate: f64) -> Value {
 pub(super) fn write_tasks(root: &Path, version: Version, tasks: &[String]) -> Result<(), LogError> {
     match version {
         Version::V21 => {
-            let lines: String = (0..)
-                .zip(tasks)
-                .map(|(task_index, task)| {
-                    format!("{}\n", json!(TaskLine { task_index, task: task.clone() }))
-                })
-                .collect();
+            let mut lines = String::new();
+            for (task_index, task) in (0..).zip(tasks) {
+                lines.push_str(&json!(TaskLine { task_index, task: task.clone() }).to_string());
+                lines.push('\n');
+            }
             write_whole(&root.join(TASKS_LINES), lines.as_bytes())
         }
         Version::V30 => {

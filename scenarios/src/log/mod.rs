@@ -4,6 +4,9 @@
 //! - [`RobotLog`] opens a dataset: embodiment, episodes, tasks, real results
 //!   (`meta/trials.csv`), and on demand the [`EpisodeTable`] of an episode and any frame of any
 //!   camera.
+//! - [`check()`] finds every problem of a dataset at once.
+//! - [`LogWriter`] writes a dataset, whole or not at all; [`convert()`] rewrites one: another
+//!   version, another size of images, a part of the episodes.
 //!
 //! # What this module does not do
 //! It never talks to a hub, keeps no cache on disk, and guesses nothing: what a log does not state

@@ -16,8 +16,9 @@ use parquet::arrow::arrow_reader::{
 use super::error::{LogError, Place};
 use super::thrift;
 
-/// Rows in a batch.
+/// Most rows in a batch, and about how many values where rows are wide.
 const BATCH_ROWS: usize = 1024;
+const BATCH_VALUES: usize = 1 << 20;
 
 /// An open Parquet file: its footer, not its data. Clones share the footer.
 #[derive(Clone, Debug)]
@@ -66,8 +67,14 @@ impl ParquetFile {
         self.metadata.schema()
     }
 
-    /// Streams `rows` of `columns`, which come in the order of the file.
-    pub(super) fn read(&self, columns: &[&str], rows: Range<u64>) -> Result<Batches, LogError> {
+    /// Streams `rows` of `columns`, which come in the order of the file. `width` is that of the
+    /// widest column, in values per row.
+    pub(super) fn read(
+        &self,
+        columns: &[&str],
+        rows: Range<u64>,
+        width: usize,
+    ) -> Result<Batches, LogError> {
         let place = || Place::file(&self.path);
         if rows.end > self.rows() || rows.start > rows.end {
             return Err(place().mismatch("rows", format!("at least {}", rows.end), self.rows()));
@@ -87,7 +94,7 @@ impl ParquetFile {
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
                 .with_projection(mask)
                 .with_row_groups(groups)
-                .with_batch_size(BATCH_ROWS)
+                .with_batch_size((BATCH_VALUES / width.max(1)).clamp(1, BATCH_ROWS))
                 .with_offset((rows.start - first_row) as usize)
                 .with_limit((rows.end - rows.start) as usize)
                 .build()

@@ -4,7 +4,7 @@
 //! 5,000 bins; here they are exact, with linear interpolation between ranks. Over several episodes
 //! both average the episodes' quantiles, weighted by their frames.
 
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
 
 use super::feature::Feature;
@@ -28,8 +28,9 @@ pub(super) struct Stats {
 
 impl Stats {
     /// Statistics of `(frames, dimensions)` values, at least one frame.
-    pub(super) fn of(values: ArrayView2<'_, f64>) -> Self {
-        let columns: Vec<_> = values.axis_iter(Axis(1)).map(Summary::of).collect();
+    pub(super) fn of(values: &Array2<f64>) -> Self {
+        let columns: Vec<_> =
+            values.axis_iter(Axis(1)).map(|column| Summary::of(column.to_vec())).collect();
         let collect = |field: fn(&Summary) -> f64| columns.iter().map(field).collect();
         Self {
             count: values.nrows() as u64,
@@ -106,8 +107,7 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(values: ArrayView1<'_, f64>) -> Self {
-        let mut sorted = values.to_vec();
+    fn of(mut sorted: Vec<f64>) -> Self {
         sorted.sort_unstable_by(f64::total_cmp);
         let count = sorted.len().max(1) as f64;
         let mean = sorted.iter().sum::<f64>() / count;
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn small_numbers_by_hand() {
-        let stats = Stats::of(array![[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [6.0, 5.0]].view());
+        let stats = Stats::of(&array![[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [6.0, 5.0]]);
         assert_eq!(
             (stats.count, &stats.min[..], &stats.max[..]),
             (4, &[1.0, 5.0][..], &[6.0, 5.0][..])
@@ -226,9 +226,9 @@ mod tests {
     fn two_episodes_merged_are_one_episode_of_both() {
         let first = array![[1.0], [2.0], [4.0]];
         let second = array![[-3.0], [7.0]];
-        let mut merged = Stats::of(first.view());
-        merged.merge(&Stats::of(second.view()));
-        let whole = Stats::of(concatenate![Axis(0), first, second].view());
+        let mut merged = Stats::of(&first);
+        merged.merge(&Stats::of(&second));
+        let whole = Stats::of(&concatenate![Axis(0), first, second]);
         assert_eq!((merged.count, &merged.min, &merged.max), (whole.count, &whole.min, &whole.max));
         assert!((merged.mean[0] - whole.mean[0]).abs() < 1e-12);
         assert!((merged.variance[0] - whole.variance[0]).abs() < 1e-12);

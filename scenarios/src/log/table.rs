@@ -36,6 +36,9 @@ pub struct EpisodeTable {
 
 /// Success after each action.
 pub(super) const SUCCESS: &str = "next.success";
+/// Most values in one column of one episode: half a gigabyte.
+const MAX_VALUES: u64 = 1 << 26;
+
 /// Reward after each action.
 pub(super) const REWARD: &str = "next.reward";
 
@@ -64,9 +67,14 @@ pub(super) fn read_table(
             (name, ColumnBuilder::new(place(name), feature.width().unwrap_or_default()))
         })
         .collect();
+    let width = features.iter().filter_map(|feature| feature.width()).max().unwrap_or_default();
+    let values = (episode.length as u64).saturating_mul(width as u64);
+    if values > MAX_VALUES {
+        return Err(place("length").too_large("a table", MAX_VALUES, values));
+    }
     let mut rows = 0;
     for batch in file
-        .read(&names, episode.location.rows.clone())
+        .read(&names, episode.location.rows.clone(), width)
         .map_err(|error| error.of_episode(episode.index))?
     {
         let batch = batch.map_err(|error| error.of_episode(episode.index))?;

@@ -40,26 +40,7 @@ impl TableTrack {
         }
         let (mut writer, number) = match self.open.take() {
             Some(open) => open,
-            None => {
-                let number = match settings.version {
-                    Version::V30 => self.next,
-                    Version::V21 => {
-                        FileNumber { chunk: episode as u64 / settings.files_per_chunk, file: 0 }
-                    }
-                };
-                let values = PathValues {
-                    chunk: number.chunk,
-                    file: number.file,
-                    episode: episode as u64,
-                    video_key: "",
-                };
-                let path = template
-                    .fill(values)
-                    .map_err(|problem| Place::file(root).episode(episode).invalid(problem))?;
-                self.next = number.next(settings.files_per_chunk);
-                self.bytes = 0;
-                (TableWriter::create(&root.join(path), rows, &[])?, number)
-            }
+            None => self.begin(rows, root, template, settings, episode)?,
         };
         writer.append(rows)?;
         self.bytes += bytes;
@@ -68,6 +49,31 @@ impl TableTrack {
             Version::V21 => writer.finish()?,
         }
         Ok(number)
+    }
+
+    /// Starts the next file.
+    fn begin(
+        &mut self,
+        rows: &RecordBatch,
+        root: &Path,
+        template: &PathTemplate,
+        settings: &LogSettings,
+        episode: usize,
+    ) -> Result<(TableWriter, FileNumber), LogError> {
+        let chunk = episode as u64 / settings.files_per_chunk;
+        let number = match settings.version {
+            Version::V30 => self.next,
+            // Not used in the path but for the chunk, which is that of the episode.
+            Version::V21 => FileNumber { chunk, file: 0 },
+        };
+        let FileNumber { chunk, file } = number;
+        let values = PathValues { chunk, file, episode: episode as u64, video_key: "" };
+        let path = template
+            .fill(values)
+            .map_err(|problem| Place::file(root).episode(episode).invalid(problem))?;
+        self.next = number.next(settings.files_per_chunk);
+        self.bytes = 0;
+        Ok((TableWriter::create(&root.join(path), rows, &[])?, number))
     }
 
     /// Finishes the open file, if there is one.

@@ -32,7 +32,7 @@ pub(super) fn read_tasks(folder: &Path) -> Result<Vec<String>, LogError> {
     }
     let text = text.name().clone();
     let mut tasks = BTreeMap::new();
-    for batch in file.read(&[TASK_INDEX, &text], 0..file.rows())? {
+    for batch in file.read(&[TASK_INDEX, &text], 0..file.rows(), 1)? {
         let batch = batch?;
         let column =
             |name: &str| batch.column_by_name(name).ok_or_else(|| place().field(name).missing());

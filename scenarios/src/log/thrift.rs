@@ -19,6 +19,8 @@ use super::error::{LogError, Place};
 const MAX_FOOTER_BYTES: u64 = 256 << 20;
 /// Largest page that is decompressed, in bytes.
 const MAX_PAGE_BYTES: u64 = 256 << 20;
+/// Most values in a page: a few bytes may stand for any number of equal ones.
+const MAX_PAGE_VALUES: i64 = 1 << 26;
 /// Most elements in one list of a footer.
 const MAX_LIST: u64 = 1 << 22;
 /// Deepest nesting in a footer or page header; the format needs 8.
@@ -50,7 +52,7 @@ pub(super) fn check_footer(file: &mut File, path: &Path) -> Result<(), LogError>
         return Err(place().mismatch("bytes in the file", format!("at least {length}"), bytes));
     };
     let footer = read_at(file, start, length, path)?;
-    let mut walker = Walker { rest: &footer };
+    let mut walker = Walker::new(&footer);
     walker
         .structure(0)
         .map_err(|Damaged| place().field("footer").invalid("the footer is damaged"))?;
@@ -105,17 +107,17 @@ fn check_column_pages(
 ) -> Result<(), LogError> {
     let mut at = pages.start;
     while at < pages.end {
-        let mut header = None;
+        let mut header: Option<(u64, Integers, i64)> = None;
         for window in HEADER_BYTES {
             let window = window.min(pages.end - at);
             let start = read_at(file, at, window, path)?;
-            let mut walker = Walker { rest: &start };
+            let mut walker = Walker::new(&start);
             if let Ok(fields) = walker.structure(0) {
-                header = Some((window - walker.rest.len() as u64, fields));
+                header = Some((window - walker.rest.len() as u64, fields, walker.count));
                 break;
             }
         }
-        let Some((length, fields)) = header else {
+        let Some((length, fields, values)) = header else {
             return Err(place().invalid(format!("the page header at byte {at} is damaged")));
         };
         // Fields 2 and 3 of PageHeader: uncompressed_page_size, compressed_page_size.
@@ -125,6 +127,10 @@ fn check_column_pages(
         };
         if unpacked > MAX_PAGE_BYTES {
             return Err(place().too_large("a page", MAX_PAGE_BYTES, unpacked));
+        }
+        if !(0..=MAX_PAGE_VALUES).contains(&values) {
+            let (limit, got) = (MAX_PAGE_VALUES.unsigned_abs(), values.unsigned_abs());
+            return Err(place().too_large("a page's number of values", limit, got));
         }
         at = at.saturating_add(length).saturating_add(packed);
         if at > pages.end {
@@ -151,9 +157,15 @@ type Integers = [i64; 8];
 /// Walks Thrift's compact protocol without keeping anything but a few integers.
 struct Walker<'a> {
     rest: &'a [u8],
+    /// Field 1 of the last struct within the outermost: `num_values` of a page's own header.
+    count: i64,
 }
 
-impl Walker<'_> {
+impl<'a> Walker<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, count: 0 }
+    }
+
     fn structure(&mut self, depth: usize) -> Result<Integers, Damaged> {
         if depth > MAX_DEPTH {
             return Err(Damaged);
@@ -194,7 +206,10 @@ impl Walker<'_> {
             }
             9 | 10 => self.list(depth)?,
             12 => {
-                self.structure(depth + 1)?;
+                let integers = self.structure(depth + 1)?;
+                if depth == 0 {
+                    self.count = integers[1];
+                }
             }
             // Maps (11) do not occur in Parquet.
             _ => return Err(Damaged),
@@ -255,7 +270,7 @@ mod tests {
     use super::*;
 
     fn walk(bytes: &[u8]) -> Result<Integers, Damaged> {
-        Walker { rest: bytes }.structure(0)
+        Walker::new(bytes).structure(0)
     }
 
     #[test]
@@ -263,6 +278,14 @@ mod tests {
         // Field 2, i32, 300 (zigzag 600 = 0xd8 0x04); field 3, i32, -1 (zigzag 1); stop.
         let integers = walk(&[0x25, 0xd8, 0x04, 0x15, 0x01, 0x00]).ok().unwrap();
         assert_eq!((integers[2], integers[3]), (300, -1));
+    }
+
+    #[test]
+    fn the_number_of_values_of_a_page_is_found() {
+        // Field 5, a struct whose field 1 is 27; stop, stop.
+        let mut walker = Walker::new(&[0x5c, 0x15, 0x36, 0x00, 0x00]);
+        assert!(walker.structure(0).is_ok());
+        assert_eq!(walker.count, 27);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use arrow::array::ArrayRef;
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::arrays::{batch, column_array};
@@ -323,7 +323,7 @@ impl LogWriter {
             }
             let array = column_array(feature, &column).map_err(|error| place().table(error))?;
             arrays.push((feature.name.clone(), array));
-            stats.insert(feature.name.clone(), Stats::of(column.to_f64().view()));
+            stats.insert(feature.name.clone(), Stats::of(&column.to_f64()));
         }
         if let Some(unknown) = columns.keys().next() {
             return Err(place.field(unknown).invalid("the column was not declared"));
@@ -430,9 +430,8 @@ impl LogWriter {
     }
 }
 
-fn shaped<T: Clone>(values: Vec<T>, width: usize) -> Result<Array2<T>, ndarray::ShapeError> {
-    let rows = values.len() / width.max(1);
-    ArrayView2::from_shape((rows, width), &values).map(|view| view.to_owned())
+fn shaped<T>(values: Vec<T>, width: usize) -> Result<Array2<T>, ndarray::ShapeError> {
+    Array2::from_shape_vec((values.len() / width.max(1), width), values)
 }
 
 /// The features of a dataset: cameras, state, action, what was declared, and what all have.

@@ -1,6 +1,8 @@
 //! Robot logs: read as pyarrow reads them, written and converted without loss, and every damage
 //! told.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may")]
+
 mod damage;
 mod mutation;
 mod reading;

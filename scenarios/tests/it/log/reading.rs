@@ -1,13 +1,22 @@
 //! What is read equals what pyarrow reads: `tools/gen_log.py` wrote the expectation.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StructArray};
+use arrow::datatypes::{DataType, Field};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder as _};
 use ndarray::Array2;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rehearse_scenarios::log::{LogError, RobotLog, Version, check};
+use rehearse_scenarios::observation::Image;
 use serde_json::Value;
 
-use super::fixture;
+use super::{copy_of, fixture};
 
 /// Sum over i of (i + 1) times the bits of the i-th value, modulo 2^64.
 fn digest<'a>(values: impl IntoIterator<Item = &'a f32>) -> String {
@@ -111,6 +120,59 @@ fn a_stream_of_frames_is_the_frames_one_by_one() {
             .collect();
         assert!(stream == single, "frames of episode {episode}");
     }
+}
+
+#[test]
+fn pictures_that_lie_in_the_tables_are_read() {
+    let (_parent, folder) = copy_of(&fixture("tiny_v30"));
+    let log = RobotLog::open(&folder).unwrap();
+    let pictures: Vec<_> = log
+        .episodes()
+        .iter()
+        .flat_map(|episode| log.frames(episode.index, "top", 0..episode.length).unwrap())
+        .map(Result::unwrap)
+        .collect();
+    let bytes: BinaryArray = pictures.iter().map(|picture| Some(png(picture))).collect();
+    let path = folder.join("data/chunk-000/file-000.parquet");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap();
+    let rows: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    let rows = arrow::compute::concat_batches(&rows[0].schema(), &rows).unwrap();
+    let field = Arc::new(Field::new("bytes", DataType::Binary, true));
+    let cells = StructArray::from(vec![(field, Arc::new(bytes) as ArrayRef)]);
+    let mut columns: Vec<(String, ArrayRef)> = rows
+        .schema()
+        .fields()
+        .iter()
+        .zip(rows.columns())
+        .map(|(field, column)| (field.name().clone(), Arc::clone(column)))
+        .collect();
+    columns.push(("observation.images.top".into(), Arc::new(cells)));
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let file = File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let info = folder.join("meta/info.json");
+    let text = std::fs::read_to_string(&info).unwrap();
+    std::fs::write(&info, text.replace("\"dtype\": \"video\"", "\"dtype\": \"image\"")).unwrap();
+
+    assert_eq!(check(&folder), []);
+    let tables = RobotLog::open(&folder).unwrap();
+    let mut expected = pictures.iter();
+    for episode in tables.episodes() {
+        for picture in tables.frames(episode.index, "top", 0..episode.length).unwrap() {
+            assert!(&picture.unwrap() == expected.next().unwrap());
+        }
+    }
+    assert!(tables.frame(2, "top", 9).unwrap() == pictures[26]);
+}
+
+fn png(picture: &Image) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes)
+        .write_image(picture.pixels(), picture.width(), picture.height(), ExtendedColorType::Rgb8)
+        .unwrap();
+    bytes
 }
 
 #[test]
