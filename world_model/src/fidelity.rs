@@ -137,9 +137,11 @@ pub fn fidelity(
     let mut judged = Vec::new();
     let seed = Seed::root(options.seed).child("fidelity");
     let mut routings = vec![("mixture".to_owned(), Routing::Learned)];
-    routings.extend((0..MAX_BASE_CHUNKS).map(|expert| {
-        (format!("fixed-{}", (expert + 1) * BASE_CHUNK), Routing::Fixed { expert })
-    }));
+    routings.extend(
+        (0..MAX_BASE_CHUNKS).map(|expert| {
+            (format!("fixed-{}", (expert + 1) * BASE_CHUNK), Routing::Fixed { expert })
+        }),
+    );
     for (name, routing) in routings {
         note(&format!("replaying {} episodes: {name}", truths.len()));
         let mut frames = Vec::new();
@@ -200,7 +202,8 @@ fn compare_held(model: &WorldModel, truth: &Truth, first: bool) -> Vec<FrameErro
         .into_par_iter()
         .map(|frame| {
             let shown = if first { 0 } else { frame - 1 };
-            let guess = truth.patches[shown].iter().map(|&v| f32::from(v) / 255.0).collect::<Vec<_>>();
+            let guess =
+                truth.patches[shown].iter().map(|&v| f32::from(v) / 255.0).collect::<Vec<_>>();
             frame_errors(model, truth, frame, &guess, truth.state(shown))
         })
         .collect()
@@ -239,8 +242,7 @@ fn summarise(model: &str, frames: &[FrameErrors]) -> Vec<FidelityRow> {
     DEPTHS
         .iter()
         .map(|&(depth, from, to)| {
-            let some =
-                frames.iter().filter(|f| (from..to).contains(&f.depth)).collect::<Vec<_>>();
+            let some = frames.iter().filter(|f| (from..to).contains(&f.depth)).collect::<Vec<_>>();
             let mean = |values: &[f64]| {
                 (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
             };

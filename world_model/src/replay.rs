@@ -85,8 +85,11 @@ impl Truth {
         let memory = model.state.begin(&start, &first, &[text])?;
         let controls = model.embodiment.actions.len();
         let steps = self.episode.frames - 1;
-        let actions =
-            Tensor::from_slice(&self.episode.actions[..steps * controls], (1, steps, controls), device)?;
+        let actions = Tensor::from_slice(
+            &self.episode.actions[..steps * controls],
+            (1, steps, controls),
+            device,
+        )?;
         let (predicted, _) = model.state.roll(&memory, &actions)?;
         let mut states = self.state(0).to_vec();
         states.extend(predicted.flatten_all()?.to_vec1::<f32>()?);

@@ -149,9 +149,7 @@ impl World for LearnedWorld {
                     sound.push((place, *handle, trial, actions));
                     Err(broke("the trial was not imagined"))
                 }
-                (Err(error), _) => {
-                    Err(Fault::new(FaultKind::MalformedAction, error.to_string()))
-                }
+                (Err(error), _) => Err(Fault::new(FaultKind::MalformedAction, error.to_string())),
                 (Ok(()), None) => return Err(InterfaceError::UnknownTrial { trial: *handle }),
             });
         }
@@ -159,10 +157,8 @@ impl World for LearnedWorld {
             return Ok(answers);
         }
         let begun = sound.iter().map(|(_, _, trial, _)| trial.dream.step()).collect::<Vec<_>>();
-        let words = sound
-            .iter()
-            .map(|(_, _, trial, _)| Arc::clone(&trial.instruction))
-            .collect::<Vec<_>>();
+        let words =
+            sound.iter().map(|(_, _, trial, _)| Arc::clone(&trial.instruction)).collect::<Vec<_>>();
         let batch = sound
             .iter_mut()
             .map(|(_, _, trial, actions)| (&mut trial.dream, actions.as_slice()))
@@ -248,11 +244,7 @@ mod tests {
     #[test]
     fn the_learned_world_keeps_the_contract_for_whole_chunks_and_tails() {
         let model = model();
-        for routing in [
-            Routing::Learned,
-            Routing::ActionGuided,
-            Routing::Fixed { expert: 1 },
-        ] {
+        for routing in [Routing::Learned, Routing::ActionGuided, Routing::Fixed { expert: 1 }] {
             for steps in [1, 8, 21, 40] {
                 check_world(
                     || LearnedWorld::new(Arc::clone(&model), routing),
@@ -321,8 +313,7 @@ mod tests {
             pool.install(|| {
                 let mut world = LearnedWorld::new(Arc::clone(&model), Routing::Learned);
                 world.reset(&starts).unwrap();
-                let requests =
-                    starts.iter().map(|s| (s.trial, actions(24))).collect::<Vec<_>>();
+                let requests = starts.iter().map(|s| (s.trial, actions(24))).collect::<Vec<_>>();
                 world.step(&requests).unwrap()
             })
         };

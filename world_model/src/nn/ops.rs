@@ -205,11 +205,7 @@ mod tests {
             || modulated_norm(&x, &shift, &scale),
             || plain::modulated_norm(&x, &shift, &scale),
         );
-        agree(
-            &[&x, &shift, &y],
-            || gated_add(&x, &shift, &y),
-            || plain::gated_add(&x, &shift, &y),
-        );
+        agree(&[&x, &shift, &y], || gated_add(&x, &shift, &y), || plain::gated_add(&x, &shift, &y));
         let wide = (x.as_tensor() * 4.0).unwrap();
         agree(&[&x], || gelu(&wide), || wide.gelu());
     }

@@ -40,7 +40,9 @@ fn a_checkpoint_is_checked_when_it_is_loaded_and_measured() {
     let previous = row("previous-frame-held", "all").psnr.unwrap();
     assert!(previous > row("first-frame-held", "all").psnr.unwrap());
     assert_eq!(row("mixture", "all").frames, row("fixed-8", "all").frames);
-    assert!(row("mixture", "all").state_p95.unwrap() >= row("mixture", "all").state_median.unwrap());
+    assert!(
+        row("mixture", "all").state_p95.unwrap() >= row("mixture", "all").state_median.unwrap()
+    );
     let decisions: usize = all.router.confusion.iter().flatten().sum();
     assert!(decisions > 0);
     let outcomes: usize = all.judge.iter().flat_map(|j| j.imagined_confusion).flatten().sum();

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use rand::Rng as _;
 use rehearse_scenarios::embodiment::{Camera, Channel, Embodiment};
-use rehearse_scenarios::log::{Dtype, EpisodeEnd, Feature, Frame, LogSettings, LogWriter, TrialRow};
+use rehearse_scenarios::log::{
+    Dtype, EpisodeEnd, Feature, Frame, LogSettings, LogWriter, TrialRow,
+};
 use rehearse_scenarios::observation::Image;
 use rehearse_scenarios::seed::Seed;
 use rehearse_scenarios::time::Rate;
@@ -28,8 +30,7 @@ pub fn rig() -> Embodiment {
 /// Writes `episodes` episodes, every fourth of them in split `test`.
 pub fn write_log(folder: &Path, episodes: usize) {
     let success = Feature::vector("next.success", Dtype::Bool, 1);
-    let mut writer =
-        LogWriter::create(folder, &rig(), &[success], LogSettings::default()).unwrap();
+    let mut writer = LogWriter::create(folder, &rig(), &[success], LogSettings::default()).unwrap();
     for episode in 0..episodes {
         let mut rng = Seed::root(11).index(episode as u64).rng();
         let frames = 24 + (episode * 7) % 20;
@@ -41,7 +42,9 @@ pub fn write_log(folder: &Path, episodes: usize) {
             let action =
                 [drift + rng.random_range(-0.4..0.4), 0.1, if frame % 16 < 8 { 1.0 } else { -1.0 }];
             let images = BTreeMap::from([("top".to_owned(), picture(x, y))]);
-            writer.push(&Frame { images: &images, state: &[x / 16.0, y / 16.0], action: &action }).unwrap();
+            writer
+                .push(&Frame { images: &images, state: &[x / 16.0, y / 16.0], action: &action })
+                .unwrap();
             x = (x + action[0]).clamp(1.0, 13.0);
             y = (y + 0.5 * action[1]).clamp(1.0, 13.0);
             done.push(x > 9.0);
@@ -56,8 +59,7 @@ pub fn write_log(folder: &Path, episodes: usize) {
             length: Some(frames),
             split: Some(split.to_owned()),
         };
-        let end =
-            EpisodeEnd { success: Some(done), result: Some(result), ..EpisodeEnd::default() };
+        let end = EpisodeEnd { success: Some(done), result: Some(result), ..EpisodeEnd::default() };
         writer.end_episode(end).unwrap();
     }
     writer.finish().unwrap();

@@ -35,7 +35,8 @@ impl CheckArgs {
                 bail!("`logs check` prints `--format table` or `--format json`")
             }
         };
-        let problems: Vec<String> = check(&dir).iter().map(ToString::to_string).collect();
+        let problems: Vec<String> =
+            check(&dir).into_iter().map(|problem| problem.message).collect();
         if as_json {
             let report = json!({ "format": 1, "log": dir, "problems": problems });
             printer.data(&serde_json::to_string_pretty(&report)?)?;

@@ -42,9 +42,8 @@ impl CustomOp1 for Gelu {
         let mut dx = vec![0.0; x.elem_count()];
         let arch = Arch::new();
         with_values([x, &grad], NAME, |[x, grad]| {
-            dx.par_chunks_mut(BLOCK)
-                .zip(x.par_chunks(BLOCK).zip(grad.par_chunks(BLOCK)))
-                .for_each(|(dx, (x, grad))| {
+            dx.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK).zip(grad.par_chunks(BLOCK))).for_each(
+                |(dx, (x, grad))| {
                     arch.dispatch(|| {
                         for (dx, (&x, &grad)) in dx.iter_mut().zip(x.iter().zip(grad)) {
                             let g = gate(x);
@@ -52,7 +51,8 @@ impl CustomOp1 for Gelu {
                             *dx = grad * (x * g * (1.0 - g)).mul_add(inner, g);
                         }
                     });
-                });
+                },
+            );
         })?;
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }

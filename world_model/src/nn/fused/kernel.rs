@@ -144,8 +144,7 @@ pub fn copy_in(
     [rows, columns]: [usize; 2],
 ) {
     for row in 0..rows {
-        into[row * into_stride..][..columns]
-            .copy_from_slice(&from[row * from_stride..][..columns]);
+        into[row * into_stride..][..columns].copy_from_slice(&from[row * from_stride..][..columns]);
     }
 }
 

@@ -30,7 +30,8 @@ impl CustomOp3 for ModulatedNorm {
     ) -> Result<(CpuStorage, Shape)> {
         let (_, _, tokens, width) = x_layout.shape().dims4()?;
         let x = values(x, x_layout, NAME)?;
-        let (shift, scale) = (values(shift, shift_layout, NAME)?, values(scale, scale_layout, NAME)?);
+        let (shift, scale) =
+            (values(shift, shift_layout, NAME)?, values(scale, scale_layout, NAME)?);
         let mut out = vec![0.0; x.len()];
         let arch = Arch::new();
         out.par_chunks_mut(tokens * width)

@@ -1,0 +1,126 @@
+//! `rehearse fidelity`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use rehearse_scenarios::log::RobotLog;
+use rehearse_world_model::checkpoint::load;
+use rehearse_world_model::device::DeviceChoice;
+use rehearse_world_model::experts::Residence;
+use rehearse_world_model::fidelity::{Fidelity, FidelityOptions, FidelityRow, fidelity};
+
+use crate::cli::{ExitStatus, Format, Printer};
+
+/// Arguments of `rehearse fidelity`.
+///
+/// Example: `rehearse fidelity training/model.safetensors --logs logs/metaworld --format json`
+#[derive(Debug, Args)]
+pub struct FidelityArgs {
+    /// The checkpoint's tensor file
+    checkpoint: PathBuf,
+    /// The logs to replay, a LeRobotDataset of the same rig
+    #[arg(long, value_name = "DIR")]
+    logs: PathBuf,
+    /// The split to replay
+    #[arg(long, default_value = "test")]
+    split: String,
+    /// Most episodes to replay
+    #[arg(long, value_name = "N")]
+    episodes: Option<usize>,
+    /// Episodes imagined at once
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    batch: usize,
+    /// Seed of the imagination's noise
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to compute: `cpu` or `cuda:N`
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
+    /// Experts kept in memory: `all` or `active`
+    #[arg(long, default_value = "all")]
+    resident: Residence,
+    /// Form of the result: `table`, or `json` (fidelity.json)
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Also write fidelity.json here
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl FidelityArgs {
+    /// Replays, measures and prints.
+    ///
+    /// # Errors
+    /// If the checkpoint or the logs cannot be used or do not fit each other.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        if !matches!(self.format, Format::Table | Format::Json) {
+            bail!("`fidelity` prints `--format table` or `--format json`");
+        }
+        let device = self.device.open()?;
+        let (model, _) = load(&self.checkpoint, &device, self.resident)?;
+        let log = RobotLog::open(&self.logs).with_context(|| self.logs.display().to_string())?;
+        let options = FidelityOptions {
+            split: self.split,
+            episodes: self.episodes,
+            batch: self.batch,
+            seed: self.seed,
+        };
+        let report = fidelity(&model, &log, &options, &mut |note| printer.note(note))?;
+        let json = serde_json::to_string_pretty(&report)?;
+        if let Some(path) = self.output {
+            std::fs::write(&path, &json).with_context(|| path.display().to_string())?;
+        }
+        let text = if self.format == Format::Json { json } else { table(&report)? };
+        printer.data(&text)?;
+        Ok(ExitStatus::Success)
+    }
+}
+
+fn table(report: &Fidelity) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "{} episodes of split {:?}, open loop", report.episodes, report.split)?;
+    writeln!(
+        text,
+        "{:<20} {:<7} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9}",
+        "model", "depth", "frames", "PSNR", "SSIM", "rmse m", "median m", "p95 m"
+    )?;
+    let cell = |value: Option<f64>, width: usize, digits: usize| match value {
+        Some(value) => format!("{value:>width$.digits$}"),
+        None => format!("{:>width$}", "-"),
+    };
+    for row in &report.rows {
+        let FidelityRow { model, depth, frames, psnr, ssim, state_rmse, state_median, state_p95 } =
+            row;
+        writeln!(
+            text,
+            "{model:<20} {depth:<7} {frames:>7} {} {} {} {} {}",
+            cell(*psnr, 7, 2),
+            cell(*ssim, 7, 4),
+            cell(*state_rmse, 9, 4),
+            cell(*state_median, 9, 4),
+            cell(*state_p95, 9, 4),
+        )?;
+    }
+    let router = &report.router;
+    writeln!(text, "router: accuracy {}", cell(router.accuracy, 6, 4))?;
+    for (expert, row) in router.confusion.iter().enumerate() {
+        writeln!(text, "  label {:>2} frames: chosen {row:?}", (expert + 1) * 8)?;
+    }
+    for judge in &report.judge {
+        writeln!(
+            text,
+            "judge, {}: AUC {} on real frames {:?}; imagined outcomes right {} {:?}",
+            judge.task,
+            cell(judge.auc, 6, 4),
+            judge.confusion,
+            cell(judge.imagined_accuracy, 6, 4),
+            judge.imagined_confusion,
+        )?;
+    }
+    for note in &report.notes {
+        writeln!(text, "note: {note}")?;
+    }
+    Ok(text)
+}
