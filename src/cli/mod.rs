@@ -4,6 +4,7 @@
 //! [`ExitStatus`].
 
 pub mod commands;
+mod connection;
 mod exit;
 mod printer;
 mod progress;

@@ -1,0 +1,164 @@
+//! `rehearse policies`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use rehearse_policy_bridge::zenoh::{
+    BridgeError, ClientOptions, Kind, Peer, RemotePolicy, RemoteWorld, Session, peers,
+};
+use rehearse_scenarios::embodiment::{Channel, Embodiment};
+use rehearse_scenarios::interface::Policy as _;
+use serde::Serialize;
+
+use crate::cli::connection::ConnectionArgs;
+use crate::cli::{ExitStatus, Format, Printer};
+
+/// Arguments of `rehearse policies`.
+///
+/// Example: `rehearse policies --connect tcp/lab-gpu:7447`
+#[derive(Debug, Args)]
+pub struct PoliciesArgs {
+    /// Form of the result: `table`, or `json` with stable names
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Longest wait in seconds for those who are slow to answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    patience: f64,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Who is there, as other programs read it.
+#[derive(Debug, Serialize)]
+struct Roll {
+    format: u32,
+    peers: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    kind: &'static str,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<Stated>,
+    /// Why it did not say what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Stated {
+    software: String,
+    embodiment: Embodiment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunk: Option<usize>,
+    max_batch: usize,
+    digest: Option<String>,
+    round_trip_ms: f64,
+}
+
+impl PoliciesArgs {
+    /// Prints who is there, what they expect, and how far away they are.
+    ///
+    /// # Errors
+    /// If zenoh cannot be set up.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        let patience = Duration::try_from_secs_f64(self.patience)?;
+        let session = self.connection.open()?;
+        let found = peers(&session, patience)?;
+        let peers: Vec<Row> =
+            found.into_iter().map(|peer| Row::of(&session, peer, patience)).collect();
+        let nobody = peers.is_empty();
+        let roll = Roll { format: 1, peers };
+        let text = match self.format {
+            Format::Table => roll.table(),
+            Format::Json => serde_json::to_string_pretty(&roll)?,
+            Format::Csv | Format::Markdown => {
+                bail!("`policies` prints `--format table` or `--format json`")
+            }
+        };
+        printer.data(&text)?;
+        if nobody {
+            printer.note(
+                "hint: nobody is there; `rehearse policy serve` starts a policy on this machine, \
+                 `--connect` reaches another one",
+            );
+        }
+        Ok(ExitStatus::Success)
+    }
+}
+
+impl Row {
+    fn of(session: &Session, Peer { kind, name }: Peer, patience: Duration) -> Self {
+        let options = ClientOptions { connect_timeout: patience, ..ClientOptions::default() };
+        let stated = match kind {
+            Kind::Policy => RemotePolicy::connect(session, &name, options).map(|policy| {
+                let info = policy.info();
+                Stated {
+                    software: policy.software().to_owned(),
+                    embodiment: info.embodiment.clone(),
+                    chunk: Some(info.chunk),
+                    max_batch: info.max_batch,
+                    digest: info.digest.clone(),
+                    round_trip_ms: policy.round_trip().as_secs_f64() * 1e3,
+                }
+            }),
+            Kind::World => RemoteWorld::connect(session, &name, options).map(|world| {
+                let info = world.info();
+                Stated {
+                    software: world.software().to_owned(),
+                    embodiment: info.embodiment.clone(),
+                    chunk: None,
+                    max_batch: info.max_batch,
+                    digest: info.digest.clone(),
+                    round_trip_ms: world.round_trip().as_secs_f64() * 1e3,
+                }
+            }),
+        };
+        let problem = stated.as_ref().err().map(BridgeError::to_string);
+        Self { kind: kind.as_str(), name: name.to_string(), info: stated.ok(), problem }
+    }
+}
+
+impl Roll {
+    fn table(&self) -> String {
+        let mut text = format!("{} found\n", self.peers.len());
+        for Row { kind, name, info, problem } in &self.peers {
+            // Writing into a string does not fail.
+            drop(write!(text, "\n{kind} {name}"));
+            if let Some(problem) = problem {
+                drop(writeln!(text, "\n  {problem}"));
+            }
+            let Some(Stated { software, embodiment, chunk, max_batch, digest, round_trip_ms }) =
+                info
+            else {
+                continue;
+            };
+            drop(writeln!(text, "  {round_trip_ms:.2} ms away, served by {software}"));
+            let robot = embodiment.robot.as_deref().unwrap_or("not stated");
+            drop(writeln!(text, "  robot    {robot}, {}", embodiment.rate));
+            let cameras: Vec<_> = embodiment.cameras.iter().map(ToString::to_string).collect();
+            drop(writeln!(text, "  cameras  {}", list(&cameras)));
+            drop(writeln!(text, "  state    {}", list(&names(&embodiment.proprioception))));
+            drop(writeln!(text, "  action   {}", list(&names(&embodiment.actions))));
+            if let Some(chunk) = chunk {
+                drop(writeln!(text, "  chunk    {chunk} actions"));
+            }
+            drop(writeln!(text, "  batch    up to {max_batch} trials"));
+            if let Some(digest) = digest {
+                drop(writeln!(text, "  digest   {digest}"));
+            }
+        }
+        text
+    }
+}
+
+fn names(channels: &[Channel]) -> Vec<String> {
+    channels.iter().map(|channel| channel.name.clone()).collect()
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
