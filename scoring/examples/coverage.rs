@@ -40,8 +40,9 @@ fn coverage() -> Result<String, Failure> {
          --example coverage -- docs`. Where counts are all there is, coverage is exact: every \
          possible count, weighted with its probability.\n\n## One success rate\n\n\
          True rates from 0.005 to 0.995 in steps of 0.005. Wilson and Jeffreys promise 95 % on \
-         average over the rates, not at each; Clopper–Pearson promises at least 95 % at each, and \
-         pays with width.\n\n| n | interval | mean coverage | lowest | highest | mean width |\n\
+         average over the rates, not at each: their mean lies between 94 % and 97 % at every n, while \
+         single rates, near 0 and 1 above all, dip below. Clopper–Pearson promises at least 95 % at \
+         each, and pays with width: above 97 % on average at n = 10 and 25.\n\n| n | interval | mean coverage | lowest | highest | mean width |\n\
          |---:|---|---:|---:|---:|---:|\n",
     );
     for n in SIZES {
@@ -113,14 +114,20 @@ fn coverage() -> Result<String, Failure> {
         }
         writeln!(text, "| {n} | score (Tango), pairs | {table} |")?;
     }
-    text += "\n## Mean of partial credits\n\nBCa bootstrap, 2,000 resamples, 4,000 simulated samples \
-             a row (standard error 0.3 points). BCa promises its level for large n only: at n = 10 it \
-             falls short, and so it does wherever most trials score the same.\n\n\
-             | n | scores | coverage | mean width |\n|---:|---|---:|---:|\n";
+    text += "\n## Mean of partial credits\n\n4,000 simulated samples a row (standard error 0.3 \
+             points); BCa with 2,000 resamples. BCa promises its level for large n only: at n = 10 \
+             it may fall short, and at n = 25 it does where most trials score nearly the same. \
+             Wilson's interval on the sum of credits (`Rate::of_credit`) never does, for it takes \
+             the largest variance that the mean allows; it is wider.\n\n| n | scores | BCa | mean \
+             width | Wilson | mean width |\n|---:|---|---:|---:|---:|---:|\n";
     for n in SIZES {
         for (name, draw, mean) in credit_models() {
-            let (covered, width) = partial_credit(n, draw, mean, name)?;
-            writeln!(text, "| {n} | {name} | {:.1} % | {width:.3} |", 100.0 * covered)?;
+            let [(bca, narrow), (credit, wide)] = partial_credit(n, draw, mean, name)?;
+            let (bca, credit) = (100.0 * bca, 100.0 * credit);
+            writeln!(
+                text,
+                "| {n} | {name} | {bca:.1} % | {narrow:.3} | {credit:.1} % | {wide:.3} |"
+            )?;
         }
     }
     Ok(text)
@@ -137,22 +144,27 @@ fn credit_models() -> [(&'static str, Draw, f64); 3] {
     ]
 }
 
-fn partial_credit(n: u64, draw: Draw, mean: f64, name: &str) -> Result<(f64, f64), Failure> {
+/// Coverage and mean width of BCa, and of Wilson's interval on the sum.
+fn partial_credit(n: u64, draw: Draw, mean: f64, name: &str) -> Result<[(f64, f64); 2], Failure> {
     const SAMPLES: u64 = 4_000;
     let seed = Seed::root(1).child("partial").child(name).index(n);
-    let results: Vec<(bool, f64)> = (0..SAMPLES)
+    let results: Vec<[Interval; 2]> = (0..SAMPLES)
         .into_par_iter()
         .map(|sample| {
             let seed = seed.index(sample);
             let mut rng = seed.child("scores").rng();
             let scores: Vec<f64> = (0..n).map(|_| draw(rng.random())).collect();
-            let rate = Rate::of_scores(&scores, LEVEL, 2_000, seed.child("bootstrap"))?;
-            Ok((rate.interval.contains(mean), rate.interval.width()))
+            let bca = Rate::of_scores(&scores, LEVEL, 2_000, seed.child("bootstrap"))?;
+            let credit = Rate::of_credit(scores.iter().sum(), n, LEVEL)?;
+            Ok([bca.interval, credit.interval])
         })
         .collect::<Result<_, Failure>>()?;
-    let covered = results.iter().filter(|(covered, _)| *covered).count() as f64;
-    let width: f64 = results.iter().map(|(_, width)| width).sum();
-    Ok((covered / SAMPLES as f64, width / SAMPLES as f64))
+    let of = |which: usize| {
+        let covered = results.iter().filter(|both| both[which].contains(mean)).count() as f64;
+        let width: f64 = results.iter().map(|both| both[which].width()).sum();
+        (covered / SAMPLES as f64, width / SAMPLES as f64)
+    };
+    Ok([of(0), of(1)])
 }
 
 fn sequential() -> Result<String, Failure> {

@@ -35,7 +35,7 @@ pub struct Plan {
     pub alpha: f64,
 }
 
-/// The pairs at which McNemar's exact test shows the observed difference with probability
+/// The pairs at which `McNemar`'s exact test shows the observed difference with probability
 /// `power`.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn settle_unpaired(seen: &TwoByTwo, alpha: f64, power: f64) -> Result<Plan, 
     Ok(Plan { trials, so_far: n.min(m), power: reached, alpha })
 }
 
-/// The exact power of McNemar's exact two-sided test on `pairs` pairs, of which only A succeeds
+/// The exact power of `McNemar`'s exact two-sided test on `pairs` pairs, of which only A succeeds
 /// with probability `only_a` and only B with `only_b`.
 pub fn mcnemar_power(pairs: u64, only_a: f64, only_b: f64, alpha: f64) -> f64 {
     let differ = (only_a + only_b).min(1.0);

@@ -39,7 +39,10 @@ con.execute(f"SET threads = {threads}")
 for _ in range(%d):
     start = time.perf_counter()
     rows = con.execute(query.format(path=path)).fetchall()
-    print(json.dumps({"seconds": time.perf_counter() - start, "rows": len(rows)}))
+    seconds = time.perf_counter() - start
+    split = len(rows[0]) == 4
+    success = sum(r[3] for r in rows if r[2] == "success") if split else sum(r[2] for r in rows)
+    print(json.dumps({"seconds": seconds, "success": success}))
 """ % REPEATS
 
 
@@ -77,7 +80,7 @@ def make(path, rows):
 
 
 def run(command, environment=None):
-    """Seconds of each repeat, and the peak memory in MB."""
+    """Seconds of each repeat, the peak memory in MB, and the successes counted."""
     wrapper = (
         "import resource, subprocess, sys\n"
         "out = subprocess.run(sys.argv[1:], check=True, capture_output=True, text=True).stdout\n"
@@ -87,7 +90,8 @@ def run(command, environment=None):
     env = dict(os.environ, **(environment or {}))
     out = subprocess.run([sys.executable, "-c", wrapper, *command], check=True, capture_output=True, text=True, env=env)
     *lines, peak = out.stdout.strip().split("\n")
-    return [json.loads(line)["seconds"] for line in lines], int(peak) / 1024
+    results = [json.loads(line) for line in lines]
+    return [r["seconds"] for r in results], int(peak) / 1024, results[0]["success"]
 
 
 def main():
@@ -107,9 +111,10 @@ def main():
             "DuckDB, GROUP BY outcome too": run([sys.executable, "-c", DUCKDB, path, threads, SIMPLE]),
         }
         size = os.path.getsize(path) / 1e6
+    assert len({success for _, _, success in programs.values()}) == 1, "counts differ"
     print(f"{arguments.rows:,} rows, {size:.0f} MB of Parquet, {threads} threads\n")
     print("| program | best s | median s | peak memory, MB |\n|---|---:|---:|---:|")
-    for name, (seconds, peak) in programs.items():
+    for name, (seconds, peak, _) in programs.items():
         print(f"| {name} | {min(seconds):.3f} | {statistics.median(seconds):.3f} | {peak:.0f} |")
 
 

@@ -46,9 +46,9 @@ impl CompareOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Test {
-    /// McNemar's exact test on pairs.
+    /// `McNemar`'s exact test on pairs.
     McNemarExact,
-    /// McNemar's mid-p test on pairs.
+    /// `McNemar`'s mid-p test on pairs.
     McNemarMidP,
     /// Boschloo's exact unconditional test.
     Boschloo,
@@ -285,7 +285,7 @@ fn unpaired(
     })
 }
 
-/// The BCa bootstrap interval of a difference of two means, both samples resampled.
+/// The `BCa` bootstrap interval of a difference of two means, both samples resampled.
 fn unpaired_bootstrap(
     a: &[f64],
     b: &[f64],

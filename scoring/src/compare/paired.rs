@@ -44,7 +44,7 @@ impl Paired {
         (n > 0).then(|| (self.only_a as f64 - self.only_b as f64) / n as f64)
     }
 
-    /// McNemar's exact test: among the pairs that differ, A's wins against a fair coin. Two-sided,
+    /// `McNemar`'s exact test: among the pairs that differ, A's wins against a fair coin. Two-sided,
     /// twice the smaller tail. 1 where no pair differs.
     pub fn mcnemar(&self, alternative: Alternative) -> f64 {
         let n = self.only_a + self.only_b;
@@ -57,7 +57,7 @@ impl Paired {
         }
     }
 
-    /// McNemar's mid-p test (Fagerland, Lydersen and Laake 2013): half the probability of the
+    /// `McNemar`'s mid-p test (Fagerland, Lydersen and Laake 2013): half the probability of the
     /// observed count itself is left out. Its level stays at or very near the nominal one, which
     /// the exact test falls well short of.
     pub fn mcnemar_mid_p(&self, alternative: Alternative) -> f64 {
@@ -124,7 +124,7 @@ impl Paired {
     }
 }
 
-/// The BCa bootstrap interval of the mean difference of paired scores in [0, 1], scenarios
+/// The `BCa` bootstrap interval of the mean difference of paired scores in [0, 1], scenarios
 /// resampled: the one for partial credits, where counts do not do.
 ///
 /// # Errors

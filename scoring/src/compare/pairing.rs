@@ -57,6 +57,9 @@ impl Pairing {
     }
 }
 
+/// What the trials of a pair share: task, scenario and repeat.
+type Start<'a> = (&'a str, &'a str, Option<u32>);
+
 /// Pairs the trials of policies `a` and `b`; trials without a scenario never pair.
 ///
 /// # Errors
@@ -74,7 +77,7 @@ pub fn pair(table: &TrialTable, a: &str, b: &str) -> Result<Pairing, CompareErro
     if a == b {
         return Err(CompareError::Same { policy: a.to_owned() });
     }
-    let mut cells: BTreeMap<(&str, &str, Option<u32>), [Option<&Trial>; 2]> = BTreeMap::new();
+    let mut cells: BTreeMap<Start<'_>, [Option<&Trial>; 2]> = BTreeMap::new();
     let mut pairing = Pairing { pairs: Vec::new(), undecided: 0, unmatched_a: 0, unmatched_b: 0 };
     for trial in table.trials() {
         let side = usize::from(*trial.policy == *b);

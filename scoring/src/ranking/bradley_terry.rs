@@ -50,7 +50,7 @@ impl BradleyTerry {
             let (gradient, information) = score(&wins, &strengths);
             // The likelihood does not change when all strengths move together; the mean's own
             // direction is filled in so that the system has one solution.
-            let Some(step) = grounded(information).lu().solve(&gradient) else { break };
+            let Some(step) = grounded(&information).lu().solve(&gradient) else { break };
             let largest = step.amax();
             // Far from the fit Newton's step may overshoot: at most a factor e at a time.
             strengths += step / largest.max(1.0);
@@ -74,7 +74,7 @@ impl BradleyTerry {
         let centred = strengths.add_scalar(-strengths.mean());
         let count = centred.len();
         let (_, information) = score(wins, &centred);
-        let Some(inverse) = grounded(information).try_inverse() else {
+        let Some(inverse) = grounded(&information).try_inverse() else {
             return Err(RankingError::NotConverged { steps: STEPS });
         };
         // The part of the inverse that belongs to the direction of the mean is no uncertainty.
@@ -146,7 +146,7 @@ fn score(wins: &[Vec<f64>], strengths: &DVector<f64>) -> (DVector<f64>, DMatrix<
 
 /// The information with 1/k added everywhere: it acts on the direction of the mean only, with
 /// eigenvalue 1.
-fn grounded(information: DMatrix<f64>) -> DMatrix<f64> {
+fn grounded(information: &DMatrix<f64>) -> DMatrix<f64> {
     let share = 1.0 / information.nrows() as f64;
     information.add_scalar(share)
 }

@@ -76,7 +76,7 @@ pub fn standings(table: &TrialTable, options: &RankOptions) -> Result<Vec<Standi
         return Err(RankingError::TooFewPolicies { got: policies.len() });
     }
     let tasks = tasks(table, &policies)?;
-    let scores = mean_over(&tasks, |task| task.means());
+    let scores = mean_over(&tasks, Task::means);
     let key = seed.to_u64();
     let drawn: Vec<Vec<Place>> = (0..resamples as u64)
         .into_par_iter()
@@ -221,10 +221,13 @@ fn mean_over(tasks: &[Task], mut of: impl FnMut(&Task) -> Vec<f64>) -> Vec<f64> 
     total.iter().map(|sum| sum / tasks.len() as f64).collect()
 }
 
+/// Sum and number of each policy's scores by scenario.
+type Sums<'a> = BTreeMap<Option<&'a str>, Vec<(f64, u32)>>;
+
 fn tasks(table: &TrialTable, policies: &[&str]) -> Result<Vec<Task>, RankingError> {
     let index: BTreeMap<&str, usize> = policies.iter().enumerate().map(|(i, p)| (*p, i)).collect();
     let mut scores: BTreeMap<&str, Vec<Vec<f64>>> = BTreeMap::new();
-    let mut scenarios: BTreeMap<&str, BTreeMap<Option<&str>, Vec<(f64, u32)>>> = BTreeMap::new();
+    let mut scenarios: BTreeMap<&str, Sums<'_>> = BTreeMap::new();
     let mut met: BTreeMap<&str, Vec<BTreeSet<Option<&str>>>> = BTreeMap::new();
     for trial in table.trials() {
         let (task, policy) = (&*trial.task, index[&*trial.policy]);

@@ -28,6 +28,9 @@ pub fn trial_superiority(a: &[f64], b: &[f64]) -> Option<f64> {
     Some(sum / (a.len() as f64 * b.len() as f64))
 }
 
+/// Steps of an integral whose integrand is smooth on the scale of a hundred of them.
+const STEPS: u32 = 2_000;
+
 /// The probability that the true rate of A is above that of B, given successes and trials of
 /// each and Jeffreys' prior, Beta(½, ½), on both. With no trials ½; successes above trials are
 /// taken as all.
@@ -49,8 +52,7 @@ pub fn rate_superiority(a: (u64, u64), b: (u64, u64)) -> f64 {
         let log = power(sin.max(0.0), 2.0 * p - 1.0) + power(cos.max(0.0), 2.0 * q - 1.0) - norm;
         2.0 * log.exp() * beta_reg(r, s, (sin * sin).min(1.0))
     };
-    // Simpson's rule; the integrand is smooth on the scale of a hundred steps.
-    const STEPS: u32 = 2_000;
+    // Simpson's rule.
     let width = (to - from) / f64::from(STEPS);
     let sum: f64 = (0..=STEPS)
         .map(|step| {

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::trial::TrialTable;
 
+/// What the trials that meet share: task, scenario and repeat.
+type Start<'a> = (&'a str, &'a str, Option<u32>);
+
 /// How often each policy scored higher than each other one on the same task, scenario and repeat:
 /// `wins[i][j]` for policies in the order of [`TrialTable::policies`]. Equal scores are left out,
 /// for a scenario that both solve or both fail says nothing of who is better; so are void and
@@ -11,7 +14,7 @@ use crate::trial::TrialTable;
 pub fn wins(table: &TrialTable) -> Vec<Vec<f64>> {
     let policies = table.policies();
     let index: BTreeMap<&str, usize> = policies.iter().enumerate().map(|(i, p)| (*p, i)).collect();
-    let mut cells: BTreeMap<(&str, &str, Option<u32>), Vec<(usize, f64)>> = BTreeMap::new();
+    let mut cells: BTreeMap<Start<'_>, Vec<(usize, f64)>> = BTreeMap::new();
     for trial in table.trials() {
         if let (Some(scenario), Some(score)) = (&trial.scenario, trial.verdict.score()) {
             let cell = cells.entry((&trial.task, scenario, trial.repeat)).or_default();

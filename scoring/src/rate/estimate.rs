@@ -65,7 +65,7 @@ impl Rate {
         Ok(Self { value: credit / trials as f64, n: trials, interval })
     }
 
-    /// The mean of partial credits in [0, 1] with a BCa bootstrap interval.
+    /// The mean of partial credits in [0, 1] with a `BCa` bootstrap interval.
     ///
     /// Scores that are all 0 or 1 are counts, and get Wilson's interval; so do scores that are
     /// all the same, which a bootstrap would call certain.

@@ -21,9 +21,13 @@ const STEP: f64 = 0.005;
 /// beyond"). Before each block the rates are estimated from the blocks before it; the block's
 /// e-value is its likelihood under these estimates over that under the closest pair of rates (in
 /// Kullback–Leibler divergence) that differ by δ. With no evidence for a difference beyond δ in
-/// the tested direction it is 1. Where both streams are Bernoulli with constant rates it grows
-/// faster than [`BettingTest`](super::BettingTest), for it learns from blocks in which both succeed
-/// or both fail too; with pairs on shared scenarios, or partial credit, use that one.
+/// the tested direction it is 1.
+///
+/// Where both streams are Bernoulli with constant rates it grows faster than
+/// [`BettingTest`](super::BettingTest) in the end, for it learns from blocks in which both succeed
+/// or both fail too. At the numbers of trials of robot evaluations what it spends on learning the
+/// rates weighs more, and `BettingTest` settles a little sooner (`docs/sequential.md`); that one
+/// also takes pairs on shared scenarios and partial credit.
 #[derive(Debug, Clone, Default)]
 pub struct TwoSample {
     blocks: Vec<(bool, bool)>,

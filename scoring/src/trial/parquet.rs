@@ -8,7 +8,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -145,7 +147,7 @@ pub(super) fn load(
     source: &impl ChunkReader,
     file: &str,
 ) -> Result<ArrowReaderMetadata, TableError> {
-    let metadata = ArrowReaderMetadata::load(source, Default::default())
+    let metadata = ArrowReaderMetadata::load(source, ArrowReaderOptions::default())
         .map_err(|source| TableError::Parquet { file: file.to_owned(), source })?;
     let pairs = metadata.metadata().file_metadata().key_value_metadata();
     let format = pairs.and_then(|all| all.iter().find(|pair| pair.key == FORMAT_KEY));

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray};
+use arrow::array::{Array as _, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -152,11 +152,11 @@ impl Scan<'_> {
         let policy =
             self.names(column(Column::Policy), Column::Policy, before, &mut shard.policies)?;
         let task = self.names(column(Column::Task), Column::Task, before, &mut shard.tasks)?;
-        let outcome = column(Column::Outcome).map(|array| Words::of(array));
+        let outcome = column(Column::Outcome).map(Words::of);
         let success = column(Column::Success)
             .map(|array| as_number(array, Column::Success, self.name))
             .transpose()?;
-        let scores = success.as_ref().map(|array| array.as_primitive::<Float64Type>());
+        let scores = success.as_deref().map(AsArray::as_primitive::<Float64Type>);
         let verdict_of = |row: usize| {
             let word = outcome.as_ref().and_then(|words| words.at(row));
             let score = scores.filter(|s| s.is_valid(row)).map(|s| s.value(row));

@@ -1,5 +1,7 @@
 //! Exact tests, score statistics, adjusted p values and power against SciPy and statsmodels.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its fixture has failed")]
+
 use rehearse_scoring::compare::{Alternative, Paired, TwoByTwo, newcombe, score};
 use rehearse_scoring::multiple::{benjamini_hochberg, holm};
 use rehearse_scoring::power::z_power;
@@ -61,7 +63,8 @@ struct Power {
     p: f64,
     q: f64,
     trials: u64,
-    power: f64,
+    #[serde(rename = "power")]
+    expected: f64,
 }
 
 fn fixture() -> Fixture {
@@ -166,7 +169,7 @@ fn adjusted_p_values_and_power_are_those_of_statsmodels() {
             }
         }
     }
-    for Power { p, q, trials, power } in power {
-        close(z_power(trials, p, q, 0.05), power, 1e-8, &format!("power {p} {q} {trials}"));
+    for Power { p, q, trials, expected } in power {
+        close(z_power(trials, p, q, 0.05), expected, 1e-8, &format!("power {p} {q} {trials}"));
     }
 }
