@@ -15,7 +15,8 @@ use rehearse_scenarios::time::SimTime;
 use super::fake;
 
 fn state(manifest: Manifest, proprioception: Vec<f32>) -> Vec<f64> {
-    let request = Converter::new(manifest).request(&fake::observation(&[], proprioception)).unwrap();
+    let request =
+        Converter::new(manifest).request(&fake::observation(&[], proprioception)).unwrap();
     match &request.entries[0] {
         (key, Item::Vector(_, values)) if key == "state" => values.clone(),
         other => panic!("{other:?}"),
@@ -39,7 +40,8 @@ fn a_state_is_shown_as_the_server_knows_it() {
     let own = vec![0.3, 0.0, 0.0, -half, -half, FRAC_PI_2 as f32, 0.02];
     let shown = state(fake::manifest("conventions.toml"), own.clone());
     assert!(close(&shown, &[-0.5, 0.0, 0.0, -1.5 * PI, 90.0, 0.0, 0.5]), "{shown:?}");
-    let shortest = fake::changed("conventions.toml", &[("antipode = \"keep\"", "antipode = \"shortest\"")]);
+    let shortest =
+        fake::changed("conventions.toml", &[("antipode = \"keep\"", "antipode = \"shortest\"")]);
     let shown = state(shortest, own);
     assert!(close(&shown[1..4], &[0.0, 0.0, FRAC_PI_2]), "{shown:?}");
 }
@@ -66,12 +68,14 @@ fn actions_are_meant_as_the_rig_knows_them() {
     // One action was executed: the first command holds for one more step of the next chunk.
     let open = [[0.0, 0.0, 0.0, 0.0, -0.2]; 3];
     let mut once = held.clone();
-    let chunk = converter.chunk(&reply(&open), SimTime::from_nanos(100_000_000), &mut once).unwrap();
+    let chunk =
+        converter.chunk(&reply(&open), SimTime::from_nanos(100_000_000), &mut once).unwrap();
     let gripper = |chunk: &ActionChunk| (0..3).map(|step| row(chunk, step)[4]).collect::<Vec<_>>();
     assert!(close(&gripper(&chunk), &[0.0, 0.08, 0.08]), "{chunk:?}");
     // All three were: it has opened already, and must stay so for a step.
     let shut = [[0.0, 0.0, 0.0, 0.0, 0.2]; 3];
-    let chunk = converter.chunk(&reply(&shut), SimTime::from_nanos(300_000_000), &mut held).unwrap();
+    let chunk =
+        converter.chunk(&reply(&shut), SimTime::from_nanos(300_000_000), &mut held).unwrap();
     assert!(close(&gripper(&chunk), &[0.08, 0.0, 0.0]), "{chunk:?}");
 }
 
@@ -117,7 +121,8 @@ fn padding_is_openpis() {
     };
     for case in cases["resized"].as_array().unwrap() {
         let side = |value: &serde_json::Value| value.as_u64().unwrap() as u32;
-        let image = Image::from_rgb(side(&case["height"]), side(&case["width"]), bytes(&case["pixels"]));
+        let image =
+            Image::from_rgb(side(&case["height"]), side(&case["width"]), bytes(&case["pixels"]));
         let facts = ImageFacts {
             key: "image".into(),
             camera: "front".into(),
@@ -140,7 +145,10 @@ fn padding_is_openpis() {
 fn continuous() -> Converter {
     Converter::new(fake::changed(
         "conventions.toml",
-        &[("command = { kind = \"binary\", threshold = 0.0, sticky = 2 }", "command = { kind = \"continuous\" }")],
+        &[(
+            "command = { kind = \"binary\", threshold = 0.0, sticky = 2 }",
+            "command = { kind = \"continuous\" }",
+        )],
     ))
 }
 

@@ -37,15 +37,40 @@ fn what_is_wrong_is_named_with_its_file_and_key() {
         ("format = 1", "format = 2", "format", "reads 1"),
         ("rate = 10.0\nchunk", "rate = 5.0\nchunk", "server.rate", "5 Hz against"),
         ("chunk = 3", "chunk = 0", "server.chunk", "at least 1"),
-        ("max_batch = 1", "max_batch = 2\nextra = { prompt = \"x\" }", "server.extra", "used twice"),
+        (
+            "max_batch = 1",
+            "max_batch = 2\nextra = { prompt = \"x\" }",
+            "server.extra",
+            "used twice",
+        ),
         ("channels = [\"x\"]", "channels = [\"y\"]", "state[0].part[0].channels", "have no \"y\""),
         ("unit = \"deg\"", "unit = \"m\"", "state[0].part[2].unit", "Radian"),
-        ("frame = \"base\"\nnormalization = { kind = \"quantiles\"", "frame = \"gripper\"\nnormalization = { kind = \"quantiles\"", "state[0].part[0].frame", "gripper"),
+        (
+            "frame = \"base\"\nnormalization = { kind = \"quantiles\"",
+            "frame = \"gripper\"\nnormalization = { kind = \"quantiles\"",
+            "state[0].part[0].frame",
+            "gripper",
+        ),
         ("q01 = [0.2]", "q01 = [0.6]", "state[0].part[0].normalization", "span nothing"),
         ("q01 = [0.2]", "q01 = [0.2, 0.3]", "state[0].part[0].normalization", "2 and 1"),
-        ("reference = \"delta\"\nframe", "reference = \"absolute\"\nframe", "action[0].part[0].reference", "Delta"),
-        ("kind = \"axis_angle\", antipode = \"keep\"", "kind = \"roll_pitch_yaw\", order = \"intrinsic_xyz\"", "", ""),
-        ("channels = [\"rx\", \"ry\", \"rz\"]", "channels = [\"rx\", \"ry\"]", "action[0].part[1].channels", "3 numbers, got 2"),
+        (
+            "reference = \"delta\"\nframe",
+            "reference = \"absolute\"\nframe",
+            "action[0].part[0].reference",
+            "Delta",
+        ),
+        (
+            "kind = \"axis_angle\", antipode = \"keep\"",
+            "kind = \"roll_pitch_yaw\", order = \"intrinsic_xyz\"",
+            "",
+            "",
+        ),
+        (
+            "channels = [\"rx\", \"ry\", \"rz\"]",
+            "channels = [\"rx\", \"ry\"]",
+            "action[0].part[1].channels",
+            "3 numbers, got 2",
+        ),
         ("channels = [\"dx\"]", "channels = []", "action[0].part[0].normalization", "0 values"),
         ("threshold = 0.0", "threshold = 2.0", "action[0].part[2].command", "threshold 2"),
         ("sticky = 2", "sticky = 0", "action[0].part[2].command", "sticky 0"),
@@ -74,7 +99,8 @@ fn what_is_wrong_is_named_with_its_file_and_key() {
 
 #[test]
 fn a_camera_of_another_size_needs_a_way_to_resize() {
-    let text = fake::text("droid.toml").replacen("height = 2\nwidth = 2", "height = 4\nwidth = 4", 1);
+    let text =
+        fake::text("droid.toml").replacen("height = 2\nwidth = 2", "height = 4\nwidth = 4", 1);
     let error = Manifest::parse(&text, Path::new("my.toml")).unwrap_err();
     assert!(error.to_string().contains("image[0].resize"), "{error}");
     let padded = text.replacen("resize = \"exact\"", "resize = \"pad\"", 1);
@@ -86,7 +112,11 @@ fn a_camera_of_another_size_needs_a_way_to_resize() {
 
 #[test]
 fn an_action_channel_is_set_once() {
-    let text = fake::text("conventions.toml").replacen("channels = [\"dx\"]", "channels = [\"opening\"]", 1);
+    let text = fake::text("conventions.toml").replacen(
+        "channels = [\"dx\"]",
+        "channels = [\"opening\"]",
+        1,
+    );
     assert!(Manifest::parse(&text, Path::new("my.toml")).is_err());
     let text = fake::text("droid.toml");
     let twice = text.replacen(

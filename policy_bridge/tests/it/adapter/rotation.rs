@@ -49,7 +49,10 @@ fn every_notation_is_scipys() {
             let expected = numbers(name);
             let written = notation.write(quaternion);
             // 1e-7: near half a turn SciPy's angles go through an arc cosine.
-            assert!(close(&written, &expected, 1e-7), "case {index}, {name}: {written:?}, SciPy {expected:?}");
+            assert!(
+                close(&written, &expected, 1e-7),
+                "case {index}, {name}: {written:?}, SciPy {expected:?}"
+            );
             let read = notation.read(&expected).unwrap();
             assert!(same(read, quaternion), "case {index}, {name}: {read:?}");
         }
