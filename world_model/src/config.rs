@@ -253,7 +253,7 @@ impl ModelConfig {
 /// A [`ModelError::Config`].
 pub(crate) fn refuse(
     key: &'static str,
-    got: impl ToString,
+    got: impl std::fmt::Display,
     expected: impl Into<String>,
 ) -> ModelError {
     ModelError::Config { key, got: got.to_string(), expected: expected.into() }

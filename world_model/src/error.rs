@@ -115,8 +115,8 @@ impl ModelError {
     /// A [`ModelError::Size`].
     pub(crate) fn size(
         what: impl Into<String>,
-        expected: impl ToString,
-        got: impl ToString,
+        expected: impl std::fmt::Display,
+        got: impl std::fmt::Display,
     ) -> Self {
         Self::Size { what: what.into(), expected: expected.to_string(), got: got.to_string() }
     }

@@ -167,6 +167,7 @@ impl Expert {
                 v: words.narrow(2, width, width)?.contiguous()?,
             };
             let (next, own) = block.forward(&x, &block.modulation(&condition)?, &instruction)?;
+            let own = own.cache()?;
             caches.push(Cache {
                 k: Tensor::cat(&[&instruction.k, &own.k], 1)?,
                 v: Tensor::cat(&[&instruction.v, &own.v], 1)?,

@@ -95,7 +95,7 @@ pub fn roc_auc(scores: &[f32], labels: &[bool]) -> Option<f64> {
     while start < order.len() {
         let tied =
             order[start..].iter().take_while(|&&i| scores[i] == scores[order[start]]).count();
-        let rank = start as f64 + (tied as f64 + 1.0) / 2.0;
+        let rank = f64::midpoint(start as f64 + 1.0, (start + tied) as f64);
         ranks += order[start..start + tied].iter().filter(|&&i| labels[i]).count() as f64 * rank;
         start += tied;
     }

@@ -14,11 +14,27 @@ pub struct Cache {
     pub v: Tensor,
 }
 
+/// An array's own queries, keys and values in a block.
+#[derive(Clone, Debug)]
+pub struct OwnTokens(Tensor);
+
+impl OwnTokens {
+    /// The keys and values, for tokens that come later.
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn cache(&self) -> Result<Cache> {
+        let width = self.0.dim(2)? / 3;
+        let part = |i: usize| self.0.narrow(2, i * width, width)?.contiguous();
+        Ok(Cache { k: part(1)?, v: part(2)? })
+    }
+}
+
 /// The six vectors that modulate a block, `(batch, groups, width)` each.
 #[derive(Clone, Debug)]
 pub struct Modulation([Tensor; 6]);
 
-/// A transformer block with adaptive layer normalisation (DiT, adaLN-Zero).
+/// A transformer block with adaptive layer normalisation (`adaLN-Zero`).
 #[derive(Clone, Debug)]
 pub struct Block {
     heads: usize,
@@ -68,7 +84,7 @@ impl Block {
     /// # Shapes
     /// - `x`: `(batch, groups, tokens, width)`
     /// - `context`: keys and values that every token attends to beside its own array's
-    /// - returns: as `x`, and the keys and values of this array alone
+    /// - returns: as `x`, and this array's own keys and values, for later tokens
     ///
     /// # Errors
     /// A tensor error if a shape disagrees.
@@ -77,24 +93,18 @@ impl Block {
         x: &Tensor,
         modulation: &Modulation,
         context: &Cache,
-    ) -> Result<(Tensor, Cache)> {
+    ) -> Result<(Tensor, OwnTokens)> {
         let (batch, groups, tokens, width) = x.dims4()?;
         let Modulation([shift_a, scale_a, gate_a, shift_m, scale_m, gate_m]) = modulation;
         let all = groups * tokens;
         let normed = ops::modulated_norm(x, shift_a, scale_a)?;
         let qkv = self.qkv.forward(&normed.reshape((batch, all, width))?)?;
-        let own = Cache {
-            k: qkv.narrow(2, width, width)?.contiguous()?,
-            v: qkv.narrow(2, 2 * width, width)?.contiguous()?,
-        };
-        let q = qkv.narrow(2, 0, width)?.contiguous()?;
-        let k = Tensor::cat(&[&context.k, &own.k], 1)?;
-        let v = Tensor::cat(&[&context.v, &own.v], 1)?;
-        let attended = self.output.forward(&ops::attention(&q, &k, &v, self.heads)?)?;
+        let attended =
+            self.output.forward(&ops::self_attention(&qkv, &context.k, &context.v, self.heads)?)?;
         let x = ops::gated_add(x, gate_a, &attended.reshape((batch, groups, tokens, width))?)?;
         let normed = ops::modulated_norm(&x, shift_m, scale_m)?;
         let hidden = ops::gelu(&self.up.forward(&normed)?)?;
         let x = ops::gated_add(&x, gate_m, &self.down.forward(&hidden)?)?;
-        Ok((x, own))
+        Ok((x, OwnTokens(qkv)))
     }
 }

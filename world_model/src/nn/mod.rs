@@ -7,7 +7,7 @@ mod linear;
 pub mod ops;
 mod variables;
 
-pub use block::{Block, Cache, Modulation};
+pub use block::{Block, Cache, Modulation, OwnTokens};
 pub use gru::Gru;
 pub use linear::{Linear, linear, linear_scaled, linear_zero};
 pub use variables::Variables;

@@ -3,10 +3,40 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::nn::fused::{FusedAttention, GatedAdd, Gelu, ModulatedNorm, takes};
+use crate::nn::fused::{FusedSelfAttention, GatedAdd, Gelu, ModulatedNorm, takes};
 
 /// Added to the variance before its root in every normalisation.
 pub const NORM_EPSILON: f64 = 1e-6;
+
+/// Attention of an array's tokens to a cached context and to each other, over `heads` heads,
+/// without a mask.
+///
+/// # Shapes
+/// - `qkv`: `(batch, tokens, 3 × width)`, queries, keys and values side by side; heads are
+///   consecutive runs of the width
+/// - `k`, `v`: of the context, `(batch, keys, width)`
+/// - returns: `(batch, tokens, width)`
+///
+/// # Errors
+/// A tensor error if shapes disagree or `heads` does not divide the width.
+pub fn self_attention(qkv: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, _, all) = qkv.dims3()?;
+    let (known, _, width) = k.dims3()?;
+    let fits = k.dims() == v.dims() && known == batch && all == 3 * width;
+    if !fits || heads == 0 || width % heads != 0 {
+        candle_core::bail!(
+            "self-attention over {heads} heads of {:?} with context {:?} and {:?}",
+            qkv.dims(),
+            k.dims(),
+            v.dims()
+        );
+    }
+    if takes(&[qkv, k, v]) {
+        qkv.apply_op3(k, v, FusedSelfAttention { heads })
+    } else {
+        plain::self_attention(qkv, k, v, heads)
+    }
+}
 
 /// Scaled dot-product attention over `heads` heads, without a mask.
 ///
@@ -18,21 +48,15 @@ pub const NORM_EPSILON: f64 = 1e-6;
 /// # Errors
 /// A tensor error if shapes disagree or `heads` does not divide the width.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-    let (batch, _, width) = q.dims3()?;
-    let alike = k.dims() == v.dims() && k.dim(0)? == batch && k.dim(2)? == width;
-    if !alike || heads == 0 || width % heads != 0 {
-        candle_core::bail!(
-            "attention over {heads} heads of {:?}, {:?} and {:?}",
-            q.dims(),
-            k.dims(),
-            v.dims()
-        );
-    }
-    if takes(&[q, k, v]) {
-        q.apply_op3(k, v, FusedAttention { heads })
-    } else {
-        plain::attention(q, k, v, heads)
-    }
+    let (b, queries, width) = q.dims3()?;
+    let keys = k.dim(1)?;
+    let head = width / heads;
+    let split =
+        |x: &Tensor, t: usize| x.reshape((b, t, heads, head))?.transpose(1, 2)?.contiguous();
+    let (q, k, v) = (split(q, queries)?, split(k, keys)?, split(v, keys)?);
+    let scores = (q.matmul(&k.t()?)? * (1.0 / (head as f64).sqrt()))?; // (B, H, Tq, Tk)
+    let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
+    weights.matmul(&v)?.transpose(1, 2)?.reshape((b, queries, width))
 }
 
 /// Layer normalisation without weights over the last axis, then `× (1 + scale) + shift`.
@@ -99,22 +123,18 @@ fn per_group(x: &Tensor, vectors: &[&Tensor]) -> Result<()> {
 
 /// The same from the tensor library's own operations, on any device.
 pub mod plain {
-    use candle_core::{D, Result, Tensor};
+    use candle_core::{Result, Tensor};
 
-    /// See [`attention`](super::attention).
+    /// See [`self_attention`](super::self_attention).
     ///
     /// # Errors
     /// A tensor error if shapes disagree.
-    pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
-        let (b, queries, width) = q.dims3()?;
-        let keys = k.dim(1)?;
-        let head = width / heads;
-        let split =
-            |x: &Tensor, t: usize| x.reshape((b, t, heads, head))?.transpose(1, 2)?.contiguous();
-        let (q, k, v) = (split(q, queries)?, split(k, keys)?, split(v, keys)?);
-        let scores = (q.matmul(&k.t()?)? * (1.0 / (head as f64).sqrt()))?; // (B, H, Tq, Tk)
-        let weights = candle_nn::ops::softmax(&scores, D::Minus1)?;
-        weights.matmul(&v)?.transpose(1, 2)?.reshape((b, queries, width))
+    pub fn self_attention(qkv: &Tensor, k: &Tensor, v: &Tensor, heads: usize) -> Result<Tensor> {
+        let width = k.dim(2)?;
+        let part = |i: usize| qkv.narrow(2, i * width, width)?.contiguous();
+        let k = Tensor::cat(&[k, &part(1)?], 1)?;
+        let v = Tensor::cat(&[v, &part(2)?], 1)?;
+        super::attention(&part(0)?, &k, &v, heads)
     }
 
     /// See [`modulated_norm`](super::modulated_norm).
@@ -181,16 +201,16 @@ mod tests {
 
     #[test]
     fn fused_attention_equals_the_plain_one() {
-        for (batch, queries, keys, width, heads) in
-            [(3, 32, 74, 64, 2), (1, 5, 7, 24, 3), (2, 33, 170, 128, 2)]
+        for (batch, own, context, width, heads) in
+            [(3, 32, 42, 64, 2), (1, 5, 2, 24, 3), (2, 33, 137, 128, 2)]
         {
-            let q = draw("q", &[batch, queries, width]);
-            let k = draw("k", &[batch, keys, width]);
-            let v = draw("v", &[batch, keys, width]);
+            let qkv = draw("qkv", &[batch, own, 3 * width]);
+            let k = draw("k", &[batch, context, width]);
+            let v = draw("v", &[batch, context, width]);
             agree(
-                &[&q, &k, &v],
-                || attention(&q, &k, &v, heads),
-                || plain::attention(&q, &k, &v, heads),
+                &[&qkv, &k, &v],
+                || self_attention(&qkv, &k, &v, heads),
+                || plain::self_attention(&qkv, &k, &v, heads),
             );
         }
     }
@@ -212,9 +232,11 @@ mod tests {
 
     #[test]
     fn shapes_that_do_not_fit_are_errors() {
-        let (q, k) = (draw("q", &[1, 4, 8]), draw("k", &[1, 4, 16]));
-        assert!(attention(&q, &k, &k, 2).is_err());
-        assert!(attention(&q, &q, &q, 3).is_err());
+        let (qkv, k) = (draw("qkv", &[1, 4, 24]), draw("k", &[1, 4, 16]));
+        assert!(self_attention(&qkv, &k, &k, 2).is_err());
+        let k = draw("k", &[1, 4, 8]);
+        assert!(self_attention(&qkv, &k, &k, 3).is_err());
+        assert!(self_attention(&qkv, &k, &k, 2).is_ok());
         let x = draw("x", &[1, 2, 3, 8]);
         assert!(modulated_norm(&x, &draw("s", &[1, 1, 8]), &draw("s", &[1, 2, 8])).is_err());
     }

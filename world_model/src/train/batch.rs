@@ -222,14 +222,11 @@ impl<'a> ChunkSource<'a> {
         let mut picks = Vec::with_capacity(drawn.len());
         for drawn in drawn {
             let text = self.episodes[drawn.episode].instruction.as_str();
-            let row = match rows.get(text) {
-                Some(&row) => row,
-                None => {
-                    encoded.push(self.model.instruction.encode(text, self.model.device())?);
-                    rows.insert(text, encoded.len() as u32 - 1);
-                    encoded.len() as u32 - 1
-                }
-            };
+            let next = rows.len() as u32;
+            let row = *rows.entry(text).or_insert(next);
+            if row == next {
+                encoded.push(self.model.instruction.encode(text, self.model.device())?);
+            }
             picks.push(row);
         }
         let picks = Tensor::from_vec(picks, drawn.len(), self.model.device())?;

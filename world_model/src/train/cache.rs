@@ -14,9 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
 
-const TOKENS: &str = "tokens.f16";
-const INDEX: &str = "tokens.json";
-
 /// Latents on disk, read frame by frame, so that memory does not grow with the logs.
 #[derive(Debug)]
 pub struct TokenCache {
@@ -38,7 +35,8 @@ struct Index {
 
 /// Writes a cache; nothing is there until [`finish`](Self::finish).
 pub struct CacheWriter {
-    folder: PathBuf,
+    /// Of the tokens and of the index.
+    paths: (PathBuf, PathBuf),
     part: PathBuf,
     file: BufWriter<File>,
     index: Index,
@@ -46,10 +44,10 @@ pub struct CacheWriter {
 }
 
 impl TokenCache {
-    /// Opens the cache in `folder`, if it is there, whole, and has this fingerprint.
-    pub fn open(folder: &Path, fingerprint: &str) -> Option<Self> {
-        let index: Index = serde_json::from_slice(&std::fs::read(folder.join(INDEX)).ok()?).ok()?;
-        let path = folder.join(TOKENS);
+    /// Opens the cache called `name` in `folder`, if it is there, whole, and has this fingerprint.
+    pub fn open(folder: &Path, name: &str, fingerprint: &str) -> Option<Self> {
+        let (path, index) = paths(folder, name);
+        let index: Index = serde_json::from_slice(&std::fs::read(index).ok()?).ok()?;
         let file = File::open(&path).ok()?;
         let frames: usize = index.episodes.values().map(|(_, frames)| frames).sum();
         let bytes = (frames * index.patches * index.coefficients * 2) as u64;
@@ -57,20 +55,22 @@ impl TokenCache {
         whole.then_some(Self { file, path, index })
     }
 
-    /// Begins a new cache in `folder`.
+    /// Begins a new cache called `name` in `folder`.
     ///
     /// # Errors
     /// [`ModelError::Io`].
     pub fn create(
         folder: &Path,
+        name: &str,
         fingerprint: &str,
         patches: usize,
         coefficients: usize,
     ) -> Result<CacheWriter> {
-        let part = folder.join(format!("{TOKENS}.part"));
+        let paths = paths(folder, name);
+        let part = paths.0.with_extension("part");
         let file = File::create(&part).map_err(ModelError::io("write the token cache", &part))?;
         Ok(CacheWriter {
-            folder: folder.to_owned(),
+            paths,
             part,
             file: BufWriter::with_capacity(1 << 20, file),
             index: Index {
@@ -156,17 +156,22 @@ impl CacheWriter {
     pub fn finish(mut self) -> Result<TokenCache> {
         let written = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
         written.map_err(ModelError::io("write the token cache", &self.part))?;
-        let path = self.folder.join(TOKENS);
+        let (path, index_path) = self.paths;
         std::fs::rename(&self.part, &path)
             .map_err(ModelError::io("write the token cache", &path))?;
         let index = serde_json::to_vec(&self.index).map_err(|source| ModelError::Json {
             what: "the index of the token cache".to_owned(),
             source,
         })?;
-        crate::checkpoint::write_atomically(&self.folder.join(INDEX), &index)?;
+        crate::checkpoint::write_atomically(&index_path, &index)?;
         let file = File::open(&path).map_err(ModelError::io("read the token cache", &path))?;
         Ok(TokenCache { file, path, index: self.index })
     }
+}
+
+/// The files of a cache: tokens and index.
+fn paths(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    (folder.join(format!("{name}.f16")), folder.join(format!("{name}.json")))
 }
 
 #[cfg(test)]
@@ -176,21 +181,21 @@ mod tests {
     #[test]
     fn frames_come_back_and_a_foreign_or_cut_cache_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = TokenCache::create(folder.path(), "a", 2, 3).unwrap();
+        let mut writer = TokenCache::create(folder.path(), "tokens", "a", 2, 3).unwrap();
         writer.add(7, &(0..18).map(|i| i as f32 * 0.5).collect::<Vec<_>>()).unwrap();
         writer.add(9, &[1.0; 6]).unwrap();
-        assert!(TokenCache::open(folder.path(), "a").is_none());
+        assert!(TokenCache::open(folder.path(), "tokens", "a").is_none());
         let cache = writer.finish().unwrap();
         let mut values = vec![-1.0];
         cache.read(7, 1..2, &mut values).unwrap();
         assert_eq!(values, [-1.0, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5]);
         assert!(cache.read(7, 2..4, &mut values).is_err());
         assert!(cache.read(8, 0..1, &mut values).is_err());
-        assert!(TokenCache::open(folder.path(), "a").is_some());
-        assert!(TokenCache::open(folder.path(), "b").is_none());
-        let path = folder.path().join(TOKENS);
+        assert!(TokenCache::open(folder.path(), "tokens", "a").is_some());
+        assert!(TokenCache::open(folder.path(), "tokens", "b").is_none());
+        let path = folder.path().join("tokens.f16");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[1..]).unwrap();
-        assert!(TokenCache::open(folder.path(), "a").is_none());
+        assert!(TokenCache::open(folder.path(), "tokens", "a").is_none());
     }
 }

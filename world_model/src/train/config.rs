@@ -32,6 +32,11 @@ pub struct TrainConfig {
     pub router: StageConfig,
     /// The judge head.
     pub judge: StageConfig,
+    /// Part of the judge's frames that are imagined: logged episodes replayed open loop, with
+    /// the labels of what really happened, so that it learns what imagination tends to get
+    /// wrong. 0 replays nothing. Default 0.5.
+    #[serde(default = "default_judge_imagined")]
+    pub judge_imagined: f64,
     /// How chunks are drawn for the experts.
     #[serde(default)]
     pub chunks: ChunkMix,
@@ -79,7 +84,7 @@ pub struct StageConfig {
     /// Decay of matrices towards zero per unit of learning rate. Default 0.01.
     #[serde(default = "default_decay")]
     pub decay: f64,
-    /// Whether hidden matrices are moved by Muon rather than AdamW. Default false.
+    /// Whether hidden matrices are moved by Muon rather than `AdamW`. Default false.
     #[serde(default)]
     pub muon: bool,
     /// Steps between validations. Default 500.
@@ -120,6 +125,9 @@ impl Default for ChunkMix {
 
 fn default_tokenizer_frames() -> usize {
     6000
+}
+fn default_judge_imagined() -> f64 {
+    0.5
 }
 fn default_save_secs() -> u64 {
     60
@@ -169,6 +177,9 @@ impl TrainConfig {
                 self.splits.validation,
                 "it must be in [0, 0.5]",
             ));
+        }
+        if !(0.0..=1.0).contains(&self.judge_imagined) {
+            return Err(refuse("judge_imagined", self.judge_imagined, "it must be in [0, 1]"));
         }
         if self.tokenizer_frames < 2 {
             return Err(refuse("tokenizer_frames", self.tokenizer_frames, "it must be 2 at least"));

@@ -1,7 +1,7 @@
 //! The numbers of one logged episode, as training sees them.
 
 use rehearse_scenarios::action::ActionChunk;
-use rehearse_scenarios::log::RobotLog;
+use rehearse_scenarios::log::{RobotLog, TrialRow};
 
 use crate::error::{ModelError, Result};
 
@@ -38,7 +38,7 @@ impl LoggedEpisode {
         let chunk = ActionChunk::new(table.action.clone())
             .map_err(|error| ModelError::Log(Box::new(error)))?;
         chunk.check(&log.embodiment().actions).map_err(|error| ModelError::Log(Box::new(error)))?;
-        let outcome = meta.result.as_ref().map(|result| result.is_success());
+        let outcome = meta.result.as_ref().map(TrialRow::is_success);
         let frames = table.frames();
         let success = match &table.success {
             // `next.success` speaks of the frame after the action.

@@ -184,15 +184,14 @@ fn least_squares(
     for i in 0..=actions {
         gram[(i, i)] += 1e-6 * rows as f64 + 1e-9;
     }
-    let solver = gram.cholesky();
     let mut fit = LeastSquares {
         weight: vec![0.0; actions * states],
         bias: vec![0.0; states],
         explained: vec![0.0; states],
     };
+    let Some(solver) = gram.cholesky() else { return fit };
     for channel in 0..states {
-        let y = DVector::from_fn(rows, |row, _| f64::from(outputs[row][channel]));
-        let Some(solver) = &solver else { continue };
+        let y = DVector::from_iterator(rows, outputs.iter().map(|row| f64::from(row[channel])));
         let solution = solver.solve(&(x.transpose() * &y));
         let rest = (&y - &x * &solution).norm_squared();
         let spread = y.add_scalar(-y.mean()).norm_squared();
@@ -242,7 +241,9 @@ fn step_scale(episodes: &[LoggedEpisode], states: usize) -> Vec<f32> {
 fn floored(mut scale: Vec<f32>) -> Vec<f32> {
     let most = scale.iter().copied().fold(0.0, f32::max);
     let least = if most > 0.0 { LEAST * most } else { 1.0 };
-    scale.iter_mut().for_each(|value| *value = value.max(least));
+    for value in &mut scale {
+        *value = value.max(least);
+    }
     scale
 }
 

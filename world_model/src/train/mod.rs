@@ -14,17 +14,18 @@ mod config;
 mod data;
 mod episode;
 mod expert_stage;
-mod head_stages;
+mod judge_stage;
 mod measure;
 mod optimizer;
 mod progress;
+mod router_stage;
 mod run;
 mod schedule;
 mod stage;
 mod state_stage;
 
 pub(crate) use data::episode_patches;
-pub(crate) use head_stages::decisions;
+pub(crate) use router_stage::decisions;
 
 pub use cache::TokenCache;
 pub use config::{ChunkMix, SplitConfig, StageConfig, TrainConfig};

@@ -1,4 +1,4 @@
-//! Muon for hidden matrices, AdamW for the rest, and the moving average of both.
+//! Muon for hidden matrices, `AdamW` for the rest, and the moving average of both.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::train::schedule::learning_rate;
 const ADAM_BETAS: [f64; 2] = [0.9, 0.99];
 const ADAM_EPSILON: f64 = 1e-8;
 const MUON_MOMENTUM: f64 = 0.95;
-/// Scales an orthogonal update to the size that AdamW's updates have (Liu et al., "Muon is
+/// Scales an orthogonal update to the size that `AdamW`'s updates have (Liu et al., "Muon is
 /// scalable for LLM training", eq. 4).
 const MUON_SCALE: f64 = 0.2;
 /// Newton–Schulz coefficients and rounds of the reference implementation
@@ -68,7 +68,7 @@ impl Optimizer {
                     Rule::Adam { mean: zero()?, square: zero()? }
                 };
                 let average = var.as_detached_tensor().copy()?;
-                Ok(Parameter { name, rule, average, var })
+                Ok(Parameter { name, var, rule, average })
             })
             .collect::<Result<_>>()?;
         Ok(Self { parameters, stage: stage.clone(), step: 0 })

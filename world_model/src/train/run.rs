@@ -23,12 +23,15 @@ use crate::train::cache::TokenCache;
 use crate::train::config::TrainConfig;
 use crate::train::data::{Dataset, Split, episode_patches};
 use crate::train::expert_stage::ExpertObjective;
-use crate::train::head_stages::{JudgeObjective, RouterObjective};
+use crate::train::judge_stage::{ImaginedEpisodes, JudgeObjective, has_both_outcomes};
 use crate::train::measure::measure;
 use crate::train::progress::Progress;
+use crate::train::router_stage::RouterObjective;
 use crate::train::stage::Session;
 use crate::train::state_stage::{StateObjective, predict};
 
+/// Name of the token cache.
+const TOKENS: &str = "tokens";
 /// Frames apart at which the change of latents is measured, to scale the experts' target.
 const CHANGE_OVER: [usize; 4] = [2, 4, 8, 16];
 /// The scale of a coefficient's change is kept above this part of the mean.
@@ -73,7 +76,7 @@ pub fn train(
         Session::open(folder, &open, seed, fingerprint.clone(), save_every, resume, progress)?;
     let split = Split::read(log, config, seed)?;
     let data = prepare(config, log, split, &mut session, &fingerprint)?;
-    run_stages(config, &data, &mut session)?;
+    run_stages(config, &data, &mut session, &fingerprint)?;
     let frames = data.train.iter().map(|episode| episode.frames).sum();
     let record = TrainingRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,7 +107,7 @@ fn prepare(
 ) -> Result<Dataset> {
     let embodiment = log.embodiment().clone();
     let fitted = !session.variables.below("statistics.flow_scale").is_empty();
-    let cached = fitted.then(|| TokenCache::open(&session.folder, fingerprint)).flatten();
+    let cached = fitted.then(|| TokenCache::open(&session.folder, TOKENS, fingerprint)).flatten();
     let cache = match cached {
         Some(cache) => cache,
         None => fill(config, log, &split, session, fingerprint)?,
@@ -143,7 +146,7 @@ fn fill(
     let vb = session.variables.builder(&device, &[]);
     let tokenizer = Tokenizer::new(tokens, layout.clone(), &vb.pp("tokenizer"))?;
     let mut writer =
-        TokenCache::create(&session.folder, fingerprint, patches, tokens.coefficients)?;
+        TokenCache::create(&session.folder, TOKENS, fingerprint, patches, tokens.coefficients)?;
     let each = patches * tokens.coefficients;
     let (mut squares, mut count) = (vec![0.0_f64; each], 0.0_f64);
     for episode in split.episodes() {
@@ -202,8 +205,13 @@ fn sample_frames(
     Ok(frames)
 }
 
-fn run_stages(config: &TrainConfig, data: &Dataset, session: &mut Session<'_>) -> Result<()> {
-    let TrainConfig { state, base, specialise, router, judge, chunks, .. } = config;
+fn run_stages(
+    config: &TrainConfig,
+    data: &Dataset,
+    session: &mut Session<'_>,
+    fingerprint: &str,
+) -> Result<()> {
+    let TrainConfig { state, base, specialise, router, chunks, .. } = config;
     let stage = "state";
     if !session.is_finished(stage) {
         let model = model_of(config, data, session, &["state."])?;
@@ -259,22 +267,49 @@ fn run_stages(config: &TrainConfig, data: &Dataset, session: &mut Session<'_>) -
         let objective = RouterObjective::new(&model, data, &predicted, router.batch)?;
         session.run("router", router, &["router."], &objective)?;
     }
-    let model = model_of(config, data, session, &["judge."])?;
-    let objective = JudgeObjective::new(&model, data, judge.batch);
-    if objective.has_both() {
-        session.run("judge", judge, &["judge."], &objective)?;
-        let (scores, labels) = objective.held_back()?;
-        let [slope, offset] = platt(&scores, &labels);
-        let one = |value: f32| Tensor::from_vec(vec![value], 1, &session.device);
-        session.variables.assign(&BTreeMap::from([
-            ("judge.platt.slope".to_owned(), one(slope)?),
-            ("judge.platt.offset".to_owned(), one(offset)?),
-        ]))?;
-        session.save()?;
-    } else {
+    run_judge(config, data, &predicted, session, fingerprint)
+}
+
+/// Trains the judge, on imagined frames too, and calibrates it.
+fn run_judge(
+    config: &TrainConfig,
+    data: &Dataset,
+    predicted: &BTreeMap<usize, Vec<f32>>,
+    session: &mut Session<'_>,
+    fingerprint: &str,
+) -> Result<()> {
+    if !has_both_outcomes(&data.train) {
         session.progress.note("the logs hold one outcome only: the judge stays untrained");
+        return Ok(());
     }
-    Ok(())
+    let part = config.judge_imagined;
+    let imagined = if part > 0.0 {
+        session.progress.note("imagining the logged episodes for the judge");
+        let vb = session.variables.builder(&session.device, &[]);
+        let model = WorldModel::new(&config.model, &data.embodiment, &vb)?;
+        let seed = session.seed.child("imagined");
+        let folder = session.folder.clone();
+        Some(ImaginedEpisodes::new(&model, data, predicted, &folder, fingerprint, seed)?)
+    } else {
+        None
+    };
+    let model = model_of(config, data, session, &["judge."])?;
+    let mix = imagined.as_ref().map(|imagined| (imagined, part));
+    let objective = JudgeObjective::new(&model, data, mix, config.judge.batch);
+    session.run("judge", &config.judge, &["judge."], &objective)?;
+    let (mut scores, mut labels) = objective.held_back(false)?;
+    if mix.is_some() {
+        let (more, theirs) = objective.held_back(true)?;
+        scores.extend(more);
+        labels.extend(theirs);
+    }
+    let [slope, offset] = platt(&scores, &labels);
+    let one = |value: f32| Tensor::from_vec(vec![value], 1, &session.device);
+    session.variables.assign(&BTreeMap::from([
+        ("judge.platt.slope".to_owned(), one(slope)?),
+        ("judge.platt.offset".to_owned(), one(offset)?),
+    ]))?;
+    session.save()
 }
 
 /// The model over the session's variables, without experts, of which the parts below

@@ -215,7 +215,7 @@ impl<'a> Session<'a> {
                 last = sum / count as f64;
                 (sum, count) = (0.0, 0);
                 let validation = if validates { objective.validate()? } else { BTreeMap::new() };
-                self.point(CurvePoint {
+                self.point(&CurvePoint {
                     stage: name.to_owned(),
                     step: done,
                     steps: stage.steps,
@@ -272,9 +272,9 @@ impl<'a> Session<'a> {
         write_atomically(&self.folder.join(STATE), &to_bytes(&tensors, Some(metadata))?)
     }
 
-    fn point(&mut self, point: CurvePoint) -> Result<()> {
+    fn point(&mut self, point: &CurvePoint) -> Result<()> {
         let path = self.folder.join(CURVES);
-        let mut line = serde_json::to_string(&point)
+        let mut line = serde_json::to_string(point)
             .map_err(|source| ModelError::Json { what: "the curves".to_owned(), source })?;
         line.push('\n');
         OpenOptions::new()
@@ -283,7 +283,7 @@ impl<'a> Session<'a> {
             .open(&path)
             .and_then(|mut file| file.write_all(line.as_bytes()))
             .map_err(ModelError::io("write the curves", &path))?;
-        self.progress.point(&point);
+        self.progress.point(point);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Attention without scores in memory.
+//! Self-attention with a cached context, without scores in memory and without a copy of queries,
+//! keys or values.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use pulp::Arch;
@@ -7,14 +8,14 @@ use rayon::prelude::*;
 use super::kernel::{TILE, copy_in, product, softmax, sum2, turn_in};
 use super::{values, with_values};
 
-const NAME: &str = "fused attention";
+const NAME: &str = "fused self-attention";
 /// Least query rows in a task, so that turning the keys stays a small part of it.
 const LEAST_ROWS: usize = 16;
 
-/// Attention over `heads` heads; queries, keys and values as in
-/// [`ops::attention`](crate::nn::ops::attention).
+/// [`ops::self_attention`](crate::nn::ops::self_attention) of `(qkv, context keys, context
+/// values)`.
 #[derive(Clone, Copy, Debug)]
-pub struct FusedAttention {
+pub struct FusedSelfAttention {
     /// Heads; divides the width.
     pub heads: usize,
 }
@@ -23,21 +24,27 @@ pub struct FusedAttention {
 #[derive(Clone, Copy)]
 struct Sizes {
     heads: usize,
-    queries: usize,
-    keys: usize,
+    /// Tokens of the array.
+    own: usize,
+    /// Tokens of the context, which come first among the keys.
+    context: usize,
     width: usize,
     head: usize,
 }
 
 impl Sizes {
-    fn new(heads: usize, q: &Shape, k: &Shape) -> Result<(usize, Self)> {
-        let (batch, queries, width) = q.dims3()?;
-        let (_, keys, _) = k.dims3()?;
-        Ok((batch, Self { heads, queries, keys, width, head: width / heads }))
+    fn new(heads: usize, qkv: &Shape, context: &Shape) -> Result<(usize, Self)> {
+        let (batch, own, _) = qkv.dims3()?;
+        let (_, context, width) = context.dims3()?;
+        Ok((batch, Self { heads, own, context, width, head: width / heads }))
     }
 
     fn scale(self) -> f32 {
         1.0 / (self.head as f32).sqrt()
+    }
+
+    fn keys(self) -> usize {
+        self.context + self.own
     }
 
     fn padded_head(self) -> usize {
@@ -45,107 +52,112 @@ impl Sizes {
     }
 
     fn padded_keys(self) -> usize {
-        self.keys.next_multiple_of(TILE)
+        self.keys().next_multiple_of(TILE)
     }
 }
 
-impl CustomOp3 for FusedAttention {
+impl CustomOp3 for FusedSelfAttention {
     fn name(&self) -> &'static str {
         NAME
     }
 
     fn cpu_fwd(
         &self,
-        q: &CpuStorage,
-        q_layout: &Layout,
+        qkv: &CpuStorage,
+        qkv_layout: &Layout,
         k: &CpuStorage,
         k_layout: &Layout,
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (batch, sizes) = Sizes::new(self.heads, q_layout.shape(), k_layout.shape())?;
-        let (q, k, v) =
-            (values(q, q_layout, NAME)?, values(k, k_layout, NAME)?, values(v, v_layout, NAME)?);
-        let Sizes { queries, keys, width, .. } = sizes;
+        let (batch, sizes) = Sizes::new(self.heads, qkv_layout.shape(), k_layout.shape())?;
+        let qkv = values(qkv, qkv_layout, NAME)?;
+        let (k, v) = (values(k, k_layout, NAME)?, values(v, v_layout, NAME)?);
+        let Sizes { own, context, width, .. } = sizes;
         let threads = rayon::current_num_threads();
-        let parts = threads.div_ceil(batch.max(1)).min(queries.div_ceil(LEAST_ROWS)).max(1);
-        let rows = queries.div_ceil(parts);
-        let mut out = vec![0.0; batch * queries * width];
+        let parts = threads.div_ceil(batch.max(1)).min(own.div_ceil(LEAST_ROWS)).max(1);
+        let rows = own.div_ceil(parts);
+        let mut out = vec![0.0; batch * own * width];
         let tasks = out
-            .chunks_mut(queries * width)
+            .chunks_mut(own * width)
             .enumerate()
             .flat_map(|(b, out)| {
-                out.chunks_mut(rows * width).enumerate().map(move |(part, out)| (b, part, out))
+                out.chunks_mut(rows * width)
+                    .enumerate()
+                    .map(move |(part, out)| (b, part * rows, out))
             })
             .collect::<Vec<_>>();
         let arch = Arch::new();
-        tasks.into_par_iter().for_each(|(b, part, out)| {
-            let from = (b * queries + part * rows) * width;
-            let q = &q[from..from + out.len()];
-            let all = b * keys * width..(b + 1) * keys * width;
-            let (k, v) = (&k[all.clone()], &v[all]);
-            arch.dispatch(|| forward(sizes, q, k, v, out));
+        tasks.into_par_iter().for_each(|(b, first, out)| {
+            let qkv = &qkv[b * own * 3 * width..(b + 1) * own * 3 * width];
+            let known = b * context * width..(b + 1) * context * width;
+            let (k, v) = (&k[known.clone()], &v[known]);
+            arch.dispatch(|| forward(sizes, qkv, k, v, first, out));
         });
-        Ok((CpuStorage::F32(out), q_layout.shape().clone()))
+        Ok((CpuStorage::F32(out), Shape::from((batch, own, width))))
     }
 
     fn bwd(
         &self,
-        q: &Tensor,
+        qkv: &Tensor,
         k: &Tensor,
         v: &Tensor,
         out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (batch, sizes) = Sizes::new(self.heads, q.shape(), k.shape())?;
+        let (batch, sizes) = Sizes::new(self.heads, qkv.shape(), k.shape())?;
         let grad = grad.contiguous()?;
-        let (per_q, per_k) = (sizes.queries * sizes.width, sizes.keys * sizes.width);
-        let mut dq = vec![0.0; batch * per_q];
-        let mut dk = vec![0.0; batch * per_k];
-        let mut dv = vec![0.0; batch * per_k];
+        let (per_own, per_known) = (sizes.own * sizes.width, sizes.context * sizes.width);
+        let mut dqkv = vec![0.0; batch * 3 * per_own];
+        let mut dk = vec![0.0; batch * per_known];
+        let mut dv = vec![0.0; batch * per_known];
         let arch = Arch::new();
-        with_values([q, k, v, out, &grad], NAME, |[q, k, v, out, grad]| {
-            dq.par_chunks_mut(per_q)
-                .zip(dk.par_chunks_mut(per_k))
-                .zip(dv.par_chunks_mut(per_k))
+        with_values([qkv, k, v, out, &grad], NAME, |[qkv, k, v, out, grad]| {
+            dqkv.par_chunks_mut(3 * per_own)
+                .zip(dk.par_chunks_mut(per_known))
+                .zip(dv.par_chunks_mut(per_known))
                 .enumerate()
-                .for_each(|(b, ((dq, dk), dv))| {
-                    let queries = b * per_q..(b + 1) * per_q;
-                    let keys = b * per_k..(b + 1) * per_k;
+                .for_each(|(b, ((dqkv, dk), dv))| {
+                    let known = b * per_known..(b + 1) * per_known;
+                    let own = b * per_own..(b + 1) * per_own;
                     let inputs = [
-                        &q[queries.clone()],
-                        &k[keys.clone()],
-                        &v[keys],
-                        &out[queries.clone()],
-                        &grad[queries],
+                        &qkv[b * 3 * per_own..(b + 1) * 3 * per_own],
+                        &k[known.clone()],
+                        &v[known],
+                        &out[own.clone()],
+                        &grad[own],
                     ];
-                    arch.dispatch(|| backward(sizes, inputs, [dq, dk, dv]));
+                    arch.dispatch(|| backward(sizes, inputs, [dqkv, dk, dv]));
                 });
         })?;
         Ok((
-            Some(Tensor::from_vec(dq, q.shape(), q.device())?),
+            Some(Tensor::from_vec(dqkv, qkv.shape(), qkv.device())?),
             Some(Tensor::from_vec(dk, k.shape(), k.device())?),
             Some(Tensor::from_vec(dv, v.shape(), v.device())?),
         ))
     }
 }
 
-/// Some query rows of one trial, all heads.
+/// Query rows from `first` on of one trial, as many as `out` takes, all heads.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call would leave the instruction set of its caller")]
-fn forward(sizes: Sizes, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) {
-    let Sizes { heads, keys, width, head, .. } = sizes;
+fn forward(sizes: Sizes, qkv: &[f32], k: &[f32], v: &[f32], first: usize, out: &mut [f32]) {
+    let Sizes { heads, own, context, width, head } = sizes;
     let rows = out.len() / width;
-    let (wide, long) = (sizes.padded_head(), sizes.padded_keys());
+    let (wide, long, keys) = (sizes.padded_head(), sizes.padded_keys(), sizes.keys());
     let mut turned = vec![0.0; head * long];
     let mut padded = vec![0.0; keys * wide];
     let mut scores = vec![0.0; rows * long];
     let mut mixed = vec![0.0; rows * wide];
     for h in 0..heads {
         let at = h * head;
-        turn_in((&k[at..], width), (&mut turned, long), [keys, head]);
-        copy_in((&v[at..], width), (&mut padded, wide), [keys, head]);
-        product((&q[at..], width), (&turned, long), (&mut scores, long), [rows, head, long]);
+        turn_in((&k[at..], width), (&mut turned, long), [context, head]);
+        turn_in((&qkv[width + at..], 3 * width), (&mut turned[context..], long), [own, head]);
+        copy_in((&v[at..], width), (&mut padded, wide), [context, head]);
+        let rest = &mut padded[context * wide..];
+        copy_in((&qkv[2 * width + at..], 3 * width), (rest, wide), [own, head]);
+        let q = &qkv[first * 3 * width + at..];
+        product((q, 3 * width), (&turned, long), (&mut scores, long), [rows, head, long]);
         for row in scores.chunks_exact_mut(long) {
             softmax(&mut row[..keys], sizes.scale());
         }
@@ -154,32 +166,34 @@ fn forward(sizes: Sizes, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) {
     }
 }
 
-/// One trial, all heads: from queries, keys, values, result and its gradient to the gradients of
-/// queries, keys and values.
+/// One trial, all heads: from `qkv`, context keys and values, the result and its gradient to the
+/// gradients of the first three.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call would leave the instruction set of its caller")]
 fn backward(sizes: Sizes, inputs: [&[f32]; 5], outputs: [&mut [f32]; 3]) {
-    let Sizes { heads, queries, keys, width, head } = sizes;
-    let [q, k, v, out, grad] = inputs;
-    let [dq, dk, dv] = outputs;
-    let (wide, long) = (sizes.padded_head(), sizes.padded_keys());
-    let tall = queries.next_multiple_of(TILE);
+    let Sizes { heads, own, context, width, head } = sizes;
+    let [qkv, k, v, out, grad] = inputs;
+    let [dqkv, dk, dv] = outputs;
+    let (wide, long, keys) = (sizes.padded_head(), sizes.padded_keys(), sizes.keys());
+    let (tall, all) = (own.next_multiple_of(TILE), 3 * width);
     let mut turned = vec![0.0; head * long];
-    let mut narrow = vec![0.0; keys.max(queries) * wide];
-    let mut weights = vec![0.0; queries * long];
-    let mut slopes = vec![0.0; queries * long];
+    let mut narrow = vec![0.0; keys * wide];
+    let mut weights = vec![0.0; own * long];
+    let mut slopes = vec![0.0; own * long];
     let mut flipped = vec![0.0; keys * tall];
-    let mut mixed = vec![0.0; keys.max(queries) * wide];
+    let mut mixed = vec![0.0; keys * wide];
     for h in 0..heads {
         let at = h * head;
-        turn_in((&k[at..], width), (&mut turned, long), [keys, head]);
-        product((&q[at..], width), (&turned, long), (&mut weights, long), [queries, head, long]);
+        turn_in((&k[at..], width), (&mut turned, long), [context, head]);
+        turn_in((&qkv[width + at..], all), (&mut turned[context..], long), [own, head]);
+        product((&qkv[at..], all), (&turned, long), (&mut weights, long), [own, head, long]);
         for row in weights.chunks_exact_mut(long) {
             softmax(&mut row[..keys], sizes.scale());
         }
         // dP = dO · Vᵀ, then dS = P ∘ (dP - Σ dO ∘ O) · scale.
-        turn_in((&v[at..], width), (&mut turned, long), [keys, head]);
-        product((&grad[at..], width), (&turned, long), (&mut slopes, long), [queries, head, long]);
+        turn_in((&v[at..], width), (&mut turned, long), [context, head]);
+        turn_in((&qkv[2 * width + at..], all), (&mut turned[context..], long), [own, head]);
+        product((&grad[at..], width), (&turned, long), (&mut slopes, long), [own, head, long]);
         for (row, (slopes, weights)) in
             slopes.chunks_exact_mut(long).zip(weights.chunks_exact(long)).enumerate()
         {
@@ -190,18 +204,24 @@ fn backward(sizes: Sizes, inputs: [&[f32]; 5], outputs: [&mut [f32]; 3]) {
             }
         }
         // dQ = dS · K
-        copy_in((&k[at..], width), (&mut narrow, wide), [keys, head]);
-        product((&slopes, long), (&narrow, wide), (&mut mixed, wide), [queries, keys, wide]);
-        copy_in((&mixed, wide), (&mut dq[at..], width), [queries, head]);
+        copy_in((&k[at..], width), (&mut narrow, wide), [context, head]);
+        let rest = &mut narrow[context * wide..];
+        copy_in((&qkv[width + at..], all), (rest, wide), [own, head]);
+        product((&slopes, long), (&narrow, wide), (&mut mixed, wide), [own, keys, wide]);
+        copy_in((&mixed, wide), (&mut dqkv[at..], all), [own, head]);
         // dK = dSᵀ · Q
-        turn_in((&slopes, long), (&mut flipped, tall), [queries, keys]);
-        copy_in((&q[at..], width), (&mut narrow, wide), [queries, head]);
-        product((&flipped, tall), (&narrow, wide), (&mut mixed, wide), [keys, queries, wide]);
-        copy_in((&mixed, wide), (&mut dk[at..], width), [keys, head]);
+        turn_in((&slopes, long), (&mut flipped, tall), [own, keys]);
+        copy_in((&qkv[at..], all), (&mut narrow, wide), [own, head]);
+        product((&flipped, tall), (&narrow, wide), (&mut mixed, wide), [keys, own, wide]);
+        copy_in((&mixed, wide), (&mut dk[at..], width), [context, head]);
+        let rest = &mixed[context * wide..];
+        copy_in((rest, wide), (&mut dqkv[width + at..], all), [own, head]);
         // dV = Pᵀ · dO
-        turn_in((&weights, long), (&mut flipped, tall), [queries, keys]);
-        copy_in((&grad[at..], width), (&mut narrow, wide), [queries, head]);
-        product((&flipped, tall), (&narrow, wide), (&mut mixed, wide), [keys, queries, wide]);
-        copy_in((&mixed, wide), (&mut dv[at..], width), [keys, head]);
+        turn_in((&weights, long), (&mut flipped, tall), [own, keys]);
+        copy_in((&grad[at..], width), (&mut narrow, wide), [own, head]);
+        product((&flipped, tall), (&narrow, wide), (&mut mixed, wide), [keys, own, wide]);
+        copy_in((&mixed, wide), (&mut dv[at..], width), [context, head]);
+        let rest = &mixed[context * wide..];
+        copy_in((rest, wide), (&mut dqkv[2 * width + at..], all), [own, head]);
     }
 }

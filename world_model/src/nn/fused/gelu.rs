@@ -12,7 +12,7 @@ const NAME: &str = "fused gelu";
 const BLOCK: usize = 1 << 14;
 const CUBIC: f32 = 0.044_715;
 /// 2 √(2/π): twice, because tanh u = 1 - 2 / (e^2u + 1).
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 
 /// [`ops::gelu`](crate::nn::ops::gelu).
 #[derive(Clone, Copy, Debug)]

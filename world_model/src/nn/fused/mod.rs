@@ -10,7 +10,7 @@ mod gelu;
 mod kernel;
 mod modulate;
 
-pub use attention::FusedAttention;
+pub use attention::FusedSelfAttention;
 pub use gate::GatedAdd;
 pub use gelu::Gelu;
 pub use modulate::ModulatedNorm;

@@ -1,15 +1,13 @@
-//! The stages of the router and of the judge head.
+//! The router's stage.
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rand::Rng as _;
 use rehearse_scenarios::seed::Seed;
 
 use crate::error::Result;
 use crate::flow;
-use crate::instruction::InstructionEncoder;
-use crate::judge::JudgeInput;
 use crate::model::WorldModel;
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS, Motion, amplitudes, partition_by};
 use crate::router::{Router, routing_loss};
@@ -165,16 +163,15 @@ pub(crate) fn decisions(
     let mut made = Vec::new();
     for anchor in anchors {
         let left = episode.frames - 1 - anchor;
-        let label = match chunks.iter().find(|chunk| chunk.start == anchor) {
-            Some(chunk) => chunk.expert(),
-            None => {
-                let rest = Motion {
-                    positions: &positions[anchor * motion.len()..],
-                    dimensions: motion.len(),
-                    gripper: &grips[anchor..],
-                };
-                partition_by(rest, &thresholds)?.first().map_or(0, |chunk| chunk.expert())
-            }
+        let label = if let Some(chunk) = chunks.iter().find(|chunk| chunk.start == anchor) {
+            chunk.expert()
+        } else {
+            let rest = Motion {
+                positions: &positions[anchor * motion.len()..],
+                dimensions: motion.len(),
+                gripper: &grips[anchor..],
+            };
+            partition_by(rest, &thresholds)?.first().map_or(0, |chunk| chunk.expert())
         };
         let valid = left.min(MAX_BASE_CHUNKS * BASE_CHUNK);
         let allowed = (valid / BASE_CHUNK).clamp(1, MAX_BASE_CHUNKS);
@@ -208,130 +205,4 @@ fn states_of<'a>(
     predicted: &'a BTreeMap<usize, Vec<f32>>,
 ) -> &'a [f32] {
     predicted.get(&episode.index).unwrap_or(&episode.states)
-}
-
-/// One labelled frame.
-#[derive(Clone, Copy)]
-pub(crate) struct Labelled {
-    episode: usize,
-    frame: usize,
-    done: bool,
-}
-
-pub(crate) struct JudgeObjective<'a> {
-    model: &'a WorldModel,
-    data: &'a Dataset,
-    batch: usize,
-    done: Vec<Labelled>,
-    open: Vec<Labelled>,
-    validation: Vec<Labelled>,
-}
-
-impl<'a> JudgeObjective<'a> {
-    pub fn new(model: &'a WorldModel, data: &'a Dataset, batch: usize) -> Self {
-        let (done, open) = labelled(&data.train).into_iter().partition(|label| label.done);
-        Self { model, data, batch, done, open, validation: labelled(&data.validation) }
-    }
-
-    /// Whether the logs hold both outcomes, without which there is nothing to learn.
-    pub fn has_both(&self) -> bool {
-        !self.done.is_empty() && !self.open.is_empty()
-    }
-
-    /// Raw scores of the frames held back, with their labels; of some training frames where none
-    /// are held back.
-    pub fn held_back(&self) -> Result<(Vec<f32>, Vec<bool>)> {
-        let frames = if self.validation.is_empty() {
-            self.done.iter().chain(&self.open).step_by(7).copied().collect()
-        } else {
-            self.validation.clone()
-        };
-        let episodes =
-            if self.validation.is_empty() { &self.data.train } else { &self.data.validation };
-        let mut scores = Vec::new();
-        for some in frames.chunks(256) {
-            scores.extend(
-                self.scores(episodes, some, None)?.to_device(&Device::Cpu)?.to_vec1::<f32>()?,
-            );
-        }
-        Ok((scores, frames.iter().map(|frame| frame.done).collect()))
-    }
-
-    fn scores(
-        &self,
-        episodes: &[LoggedEpisode],
-        some: &[Labelled],
-        noise: Option<Seed>,
-    ) -> Result<Tensor> {
-        let device = self.model.device();
-        let channels = self.model.embodiment.proprioception.len();
-        let (mut frame, mut first) = (Vec::new(), Vec::new());
-        let (mut state, mut first_state, mut words) = (Vec::new(), Vec::new(), Vec::new());
-        for label in some {
-            let episode = &episodes[label.episode];
-            self.data.cache.read(episode.index, label.frame..label.frame + 1, &mut frame)?;
-            self.data.cache.read(episode.index, 0..1, &mut first)?;
-            let at = label.frame * channels;
-            state.extend_from_slice(&episode.states[at..at + channels]);
-            first_state.extend_from_slice(&episode.states[..channels]);
-            words.push(self.model.instruction.encode(&episode.instruction, device)?);
-        }
-        let count = some.len();
-        let shape = (count, self.model.tokenizer.patches(), self.model.tokenizer.coefficients());
-        let mut frame = Tensor::from_vec(frame, shape, device)?;
-        let mut state = Tensor::from_vec(state, (count, channels), device)?;
-        if let Some(seed) = noise {
-            let noise = flow::normal(&[seed.child("frame")], frame.dims(), device)?.squeeze(0)?;
-            frame = (frame + (noise * self.model.config.judge.noise)?)?;
-            let noise = flow::normal(&[seed.child("state")], state.dims(), device)?.squeeze(0)?;
-            state = (state + noise.broadcast_mul(&(&self.model.statistics.step_scale * 0.5)?)?)?;
-        }
-        self.model.judge.score(&JudgeInput {
-            frame: &frame,
-            first: &Tensor::from_vec(first, shape, device)?,
-            state: &state,
-            first_state: &Tensor::from_vec(first_state, (count, channels), device)?,
-            instruction: &InstructionEncoder::pool(&Tensor::stack(&words, 0)?)?.detach(),
-        })
-    }
-}
-
-impl Objective for JudgeObjective<'_> {
-    fn loss(&self, seed: Seed) -> Result<Tensor> {
-        let mut rng = seed.rng();
-        let some = (0..self.batch)
-            .map(|i| {
-                let from = if i % 2 == 0 { &self.done } else { &self.open };
-                from[rng.random_range(0..from.len())]
-            })
-            .collect::<Vec<_>>();
-        let labels = some.iter().map(|l| f32::from(u8::from(l.done))).collect::<Vec<_>>();
-        let labels = Tensor::from_vec(labels, some.len(), self.model.device())?;
-        let scores = self.scores(&self.data.train, &some, Some(seed.child("noise")))?;
-        // log(1 + e^x) - y x, written so that no exponential overflows.
-        let soft = ((scores.abs()?.neg()?.exp()? + 1.0)?.log()? + scores.relu()?)?;
-        Ok((soft - (scores * labels)?)?.mean_all()?)
-    }
-
-    fn validate(&self) -> Result<BTreeMap<String, f64>> {
-        let (scores, labels) = self.held_back()?;
-        Ok(crate::metrics::roc_auc(&scores, &labels)
-            .map(|auc| ("auc".to_owned(), auc))
-            .into_iter()
-            .collect())
-    }
-}
-
-fn labelled(episodes: &[LoggedEpisode]) -> Vec<Labelled> {
-    episodes
-        .iter()
-        .enumerate()
-        .flat_map(|(episode, logged)| {
-            logged
-                .success
-                .iter()
-                .enumerate()
-                .filter_map(move |(frame, done)| done.map(|done| Labelled { episode, frame, done }))
-        })
-        .collect()
 }

@@ -1,0 +1,224 @@
+//! The judge's stage: real frames, and imagined ones with the labels of what really happened.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use rand::Rng as _;
+use rehearse_scenarios::seed::Seed;
+
+use crate::error::Result;
+use crate::flow;
+use crate::instruction::InstructionEncoder;
+use crate::judge::JudgeInput;
+use crate::metrics::roc_auc;
+use crate::model::WorldModel;
+use crate::rollout::Dream;
+use crate::routing::Routing;
+use crate::train::cache::TokenCache;
+use crate::train::data::Dataset;
+use crate::train::episode::LoggedEpisode;
+use crate::train::stage::Objective;
+
+/// Name of the cache of imagined latents.
+const CACHE: &str = "imagined";
+/// Episodes imagined at once.
+const BATCH: usize = 32;
+/// Every so many labelled frames are taken for calibration where none are held back.
+const CALIBRATION_STRIDE: usize = 7;
+
+/// Logged episodes as the model imagines them, open loop from their first frames.
+pub(crate) struct ImaginedEpisodes<'a> {
+    cache: TokenCache,
+    /// The states that imagination went by, `frames × channels` by episode.
+    states: &'a BTreeMap<usize, Vec<f32>>,
+}
+
+impl<'a> ImaginedEpisodes<'a> {
+    /// Imagines every episode of `data`, or takes up what was imagined before.
+    pub fn new(
+        model: &WorldModel,
+        data: &Dataset,
+        states: &'a BTreeMap<usize, Vec<f32>>,
+        folder: &std::path::Path,
+        fingerprint: &str,
+        seed: Seed,
+    ) -> Result<Self> {
+        if let Some(cache) = TokenCache::open(folder, CACHE, fingerprint) {
+            return Ok(Self { cache, states });
+        }
+        let (patches, coefficients) = (model.tokenizer.patches(), model.tokenizer.coefficients());
+        let (channels, controls) =
+            (model.embodiment.proprioception.len(), model.embodiment.actions.len());
+        let mut writer = TokenCache::create(folder, CACHE, fingerprint, patches, coefficients)?;
+        let episodes = data.train.iter().chain(&data.validation).collect::<Vec<_>>();
+        for some in episodes.chunks(BATCH) {
+            let firsts = some
+                .iter()
+                .map(|episode| data.cache.frames(episode.index, 0..1, model.device()))
+                .collect::<Result<Vec<_>>>()?;
+            let mut dreams = some
+                .iter()
+                .zip(&firsts)
+                .map(|(episode, first)| {
+                    let (state, words) = (&episode.states[..channels], &episode.instruction);
+                    let seed = seed.index(episode.index as u64);
+                    Dream::from_latents(model, first, state, words, seed)
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let trials = dreams
+                .iter_mut()
+                .zip(some)
+                .map(|(dream, e)| (dream, &e.actions[..(e.frames - 1) * controls]))
+                .collect();
+            let imagined = model.imagine(trials, Routing::Learned)?;
+            for ((episode, first), imagined) in some.iter().zip(&firsts).zip(imagined) {
+                let all = Tensor::cat(&[first, &imagined.latents], 0)?;
+                writer.add(episode.index, &all.flatten_all()?.to_vec1::<f32>()?)?;
+            }
+        }
+        Ok(Self { cache: writer.finish()?, states })
+    }
+}
+
+/// One labelled frame.
+#[derive(Clone, Copy)]
+struct Labelled {
+    episode: usize,
+    frame: usize,
+    done: bool,
+    imagined: bool,
+}
+
+pub(crate) struct JudgeObjective<'a> {
+    model: &'a WorldModel,
+    data: &'a Dataset,
+    imagined: Option<(&'a ImaginedEpisodes<'a>, f64)>,
+    batch: usize,
+    done: Vec<Labelled>,
+    open: Vec<Labelled>,
+    validation: Vec<Labelled>,
+}
+
+impl<'a> JudgeObjective<'a> {
+    /// `imagined` comes with the part of the frames that it is to make up.
+    pub fn new(
+        model: &'a WorldModel,
+        data: &'a Dataset,
+        imagined: Option<(&'a ImaginedEpisodes<'a>, f64)>,
+        batch: usize,
+    ) -> Self {
+        let (done, open) = labelled(&data.train).into_iter().partition(|label| label.done);
+        Self { model, data, imagined, batch, done, open, validation: labelled(&data.validation) }
+    }
+
+    /// Raw scores of frames held back, with their labels: of some training frames where none are
+    /// held back.
+    pub fn held_back(&self, imagined: bool) -> Result<(Vec<f32>, Vec<bool>)> {
+        let (episodes, mut frames) = if self.validation.is_empty() {
+            let all = self.done.iter().chain(&self.open).copied();
+            (&self.data.train, all.step_by(CALIBRATION_STRIDE).collect::<Vec<_>>())
+        } else {
+            (&self.data.validation, self.validation.clone())
+        };
+        for frame in &mut frames {
+            frame.imagined = imagined;
+        }
+        let mut scores = Vec::new();
+        for some in frames.chunks(256) {
+            let score = self.scores(episodes, some, None)?.to_device(&Device::Cpu)?;
+            scores.extend(score.to_vec1::<f32>()?);
+        }
+        Ok((scores, frames.iter().map(|frame| frame.done).collect()))
+    }
+
+    fn scores(
+        &self,
+        episodes: &[LoggedEpisode],
+        some: &[Labelled],
+        noise: Option<Seed>,
+    ) -> Result<Tensor> {
+        let device = self.model.device();
+        let channels = self.model.embodiment.proprioception.len();
+        let (mut frame, mut first) = (Vec::new(), Vec::new());
+        let (mut state, mut first_state, mut words) = (Vec::new(), Vec::new(), Vec::new());
+        for label in some {
+            let episode = &episodes[label.episode];
+            let imagined = self.imagined.filter(|_| label.imagined);
+            let cache = imagined.map_or(&self.data.cache, |(imagined, _)| &imagined.cache);
+            cache.read(episode.index, label.frame..label.frame + 1, &mut frame)?;
+            self.data.cache.read(episode.index, 0..1, &mut first)?;
+            let guessed = imagined.and_then(|(imagined, _)| imagined.states.get(&episode.index));
+            let at = label.frame * channels;
+            state.extend_from_slice(&guessed.unwrap_or(&episode.states)[at..at + channels]);
+            first_state.extend_from_slice(&episode.states[..channels]);
+            words.push(self.model.instruction.encode(&episode.instruction, device)?);
+        }
+        let count = some.len();
+        let shape = (count, self.model.tokenizer.patches(), self.model.tokenizer.coefficients());
+        let mut frame = Tensor::from_vec(frame, shape, device)?;
+        let mut state = Tensor::from_vec(state, (count, channels), device)?;
+        if let Some(seed) = noise {
+            let noise = flow::normal(&[seed.child("frame")], frame.dims(), device)?.squeeze(0)?;
+            frame = (frame + (noise * self.model.config.judge.noise)?)?;
+            let noise = flow::normal(&[seed.child("state")], state.dims(), device)?.squeeze(0)?;
+            state = (state + noise.broadcast_mul(&(&self.model.statistics.step_scale * 0.5)?)?)?;
+        }
+        self.model.judge.score(&JudgeInput {
+            frame: &frame,
+            first: &Tensor::from_vec(first, shape, device)?,
+            state: &state,
+            first_state: &Tensor::from_vec(first_state, (count, channels), device)?,
+            instruction: &InstructionEncoder::pool(&Tensor::stack(&words, 0)?)?.detach(),
+        })
+    }
+}
+
+/// Whether the logs hold both outcomes, without which there is nothing to learn.
+pub(crate) fn has_both_outcomes(episodes: &[LoggedEpisode]) -> bool {
+    let labels = labelled(episodes);
+    labels.iter().any(|label| label.done) && labels.iter().any(|label| !label.done)
+}
+
+impl Objective for JudgeObjective<'_> {
+    fn loss(&self, seed: Seed) -> Result<Tensor> {
+        let mut rng = seed.rng();
+        let part = self.imagined.map_or(0.0, |(_, part)| part);
+        let some = (0..self.batch)
+            .map(|i| {
+                let from = if i % 2 == 0 { &self.done } else { &self.open };
+                let label = from[rng.random_range(0..from.len())];
+                Labelled { imagined: rng.random_bool(part), ..label }
+            })
+            .collect::<Vec<_>>();
+        let labels = some.iter().map(|l| f32::from(u8::from(l.done))).collect::<Vec<_>>();
+        let labels = Tensor::from_vec(labels, some.len(), self.model.device())?;
+        let scores = self.scores(&self.data.train, &some, Some(seed.child("noise")))?;
+        // log(1 + e^x) - y x, written so that no exponential overflows.
+        let soft = ((scores.abs()?.neg()?.exp()? + 1.0)?.log()? + scores.relu()?)?;
+        Ok((soft - (scores * labels)?)?.mean_all()?)
+    }
+
+    fn validate(&self) -> Result<BTreeMap<String, f64>> {
+        let mut measured = BTreeMap::new();
+        for (name, imagined) in [("auc", false), ("auc_imagined", true)] {
+            if imagined && self.imagined.is_none() {
+                continue;
+            }
+            let (scores, labels) = self.held_back(imagined)?;
+            measured.extend(roc_auc(&scores, &labels).map(|auc| (name.to_owned(), auc)));
+        }
+        Ok(measured)
+    }
+}
+
+fn labelled(episodes: &[LoggedEpisode]) -> Vec<Labelled> {
+    episodes
+        .iter()
+        .enumerate()
+        .flat_map(|(episode, logged)| {
+            logged.success.iter().enumerate().filter_map(move |(frame, done)| {
+                done.map(|done| Labelled { episode, frame, done, imagined: false })
+            })
+        })
+        .collect()
+}
