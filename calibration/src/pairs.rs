@@ -327,7 +327,7 @@ mod tests {
         );
         assert_eq!(cell.real_only(), [1.0]);
         let codes: Vec<_> = pairs.warnings().iter().map(CalibrationWarning::code).collect();
-        assert_eq!(codes, ["left-out", "real-unpaired", "policy-on-one-side"]);
+        assert_eq!(codes, ["left_out", "real_unpaired", "policy_on_one_side"]);
     }
 
     #[test]

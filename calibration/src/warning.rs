@@ -118,18 +118,18 @@ impl CalibrationWarning {
     /// A stable name.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::PolicyOnOneSide { .. } => "policy-on-one-side",
-            Self::TaskOnOneSide { .. } => "task-on-one-side",
-            Self::NoScenario { .. } => "no-scenario",
-            Self::RealUnpaired { .. } => "real-unpaired",
-            Self::LeftOut { .. } => "left-out",
-            Self::NoPairs { .. } => "no-pairs",
-            Self::NothingUnpaired { .. } => "nothing-unpaired",
-            Self::FewPairs { .. } => "few-pairs",
+            Self::PolicyOnOneSide { .. } => "policy_on_one_side",
+            Self::TaskOnOneSide { .. } => "task_on_one_side",
+            Self::NoScenario { .. } => "no_scenario",
+            Self::RealUnpaired { .. } => "real_unpaired",
+            Self::LeftOut { .. } => "left_out",
+            Self::NoPairs { .. } => "no_pairs",
+            Self::NothingUnpaired { .. } => "nothing_unpaired",
+            Self::FewPairs { .. } => "few_pairs",
             Self::Constant { .. } => "constant",
-            Self::WeakCorrelation { .. } => "weak-correlation",
-            Self::UnequalTasks { .. } => "unequal-tasks",
-            Self::JudgeCut { .. } => "judge-cut",
+            Self::WeakCorrelation { .. } => "weak_correlation",
+            Self::UnequalTasks { .. } => "unequal_tasks",
+            Self::JudgeCut { .. } => "judge_cut",
         }
     }
 }
@@ -217,7 +217,7 @@ mod tests {
     fn a_warning_is_a_code_and_advice() {
         let warning = CalibrationWarning::FewPairs { policy: "full".into(), pairs: 4 };
         let json = serde_json::to_value(&warning).unwrap();
-        assert_eq!(json["code"], "few-pairs");
+        assert_eq!(json["code"], "few_pairs");
         assert!(json["message"].as_str().unwrap().contains("at least 10"));
     }
 }
