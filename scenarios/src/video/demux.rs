@@ -25,6 +25,8 @@ const MAX_MOOV_BYTES: u64 = 1 << 28;
 const MAX_SAMPLE_BYTES: u32 = 1 << 27;
 /// The largest shift of an edit list, in ticks: two years of nanoseconds.
 const MAX_SHIFT: i64 = 1 << 56;
+/// The most NAL units before the first slice of an H.264 sample. Encoders write fewer than ten.
+const MAX_LEADING_NALS: usize = 64;
 /// The most boxes at the top of a file. Writers make fewer than ten.
 const MAX_TOP_BOXES: usize = 4096;
 
@@ -118,7 +120,13 @@ impl Demuxer<'_> {
             });
         }
         let shift = self.edit_shift(trak, mdhd.timescale, movie_scale)?;
-        let samples = self.samples(stbl, shift)?;
+        let mut samples = self.samples(stbl, shift)?;
+        if let StreamConfig::H264 { length_size, .. } = config {
+            // The first is taken at the file's word; there is nothing before it to start from.
+            for sample in samples.iter_mut().skip(1).filter(|sample| sample.sync) {
+                sample.sync = self.is_idr(*sample, length_size)?;
+            }
+        }
         let samples =
             SampleTable::new(samples, mdhd.timescale).map_err(|what| self.malformed(what))?;
         Ok(Track { codec, config, colour, height, width, samples })
@@ -261,6 +269,28 @@ impl Demuxer<'_> {
             decode_time += i64::from(delta);
         }
         Ok(samples)
+    }
+
+    /// Whether an H.264 sample clears the decoder (an IDR picture). The file also calls those key
+    /// frames from which decoding merely recovers; a decoder cannot be started there.
+    fn is_idr(&self, sample: Sample, length_size: u8) -> Result<bool, VideoError> {
+        let end = sample.offset + u64::from(sample.size);
+        let head_len = u64::from(length_size) + 1;
+        let mut at = sample.offset;
+        for _ in 0..MAX_LEADING_NALS {
+            if at + head_len > end {
+                break;
+            }
+            let head = self.file.read(at, head_len as usize, || "a NAL unit".to_owned())?;
+            let (length, kind) = head.split_at(usize::from(length_size));
+            match kind.first().map(|kind| kind & 31) {
+                Some(h264::IDR_SLICE) => return Ok(true),
+                Some(h264::SLICE) => return Ok(false),
+                // Parameters and remarks come first.
+                _ => at += u64::from(length_size) + h264::nal_length(length) as u64,
+            }
+        }
+        Ok(false)
     }
 
     fn chunk_offsets(&self, stbl: &[u8]) -> Result<Vec<u64>, VideoError> {

@@ -6,8 +6,8 @@
 use mp4_atom::{Atom as _, Av1c, Avcc};
 use openh264::OpenH264API;
 use openh264::encoder::{
-    BitRate, ColorPrimaries, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod,
-    QpRange, RateControlMode, TransferCharacteristics, VuiConfig,
+    ColorPrimaries, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, QpRange,
+    RateControlMode, TransferCharacteristics, VuiConfig,
 };
 use openh264::formats::YUVSlices;
 use rav1e::prelude::{
@@ -133,9 +133,8 @@ fn encode_h264(
     let quantiser = settings.crf.clamp(*H264_QP.start(), *H264_QP.end());
     let config = EncoderConfig::new()
         .max_frame_rate(FrameRate::from_hz(settings.rate.as_hz() as f32))
-        // The bit rate is no limit, so that the quantiser stays where it is told to.
-        .rate_control_mode(RateControlMode::Quality)
-        .bitrate(BitRate::from_bps(200_000_000))
+        // The mode that moves the quantiser by nothing but its bounds, which are made equal.
+        .rate_control_mode(RateControlMode::Bufferbased)
         .qp(QpRange::new(quantiser, quantiser))
         .skip_frames(false)
         .intra_frame_period(IntraFramePeriod::from_num_frames(settings.gop))

@@ -11,6 +11,11 @@ use super::colour::{Colour, Matrix, Picture, Range};
 use super::decoder::Take;
 use super::track::StreamConfig;
 
+/// NAL units by their type (ITU-T H.264, table 7-1): a slice of a picture, and one of a picture
+/// that clears the decoder.
+pub(super) const SLICE: u8 = 1;
+pub(super) const IDR_SLICE: u8 = 5;
+
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// What an `avcC` box says: how to decode the stream, and its colours, which the stream's own
@@ -124,6 +129,11 @@ fn with_planes(picture: &DecodedYUV<'_>, colour: Colour, take: Take<'_>) -> Resu
     })
 }
 
+/// The length of a NAL unit from the 1 to 4 bytes before it.
+pub(super) fn nal_length(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+}
+
 /// Appends the NAL units of a sample of an mp4 (each after its length) with start codes instead.
 fn append_annex_b(
     mut sample: &[u8],
@@ -133,7 +143,7 @@ fn append_annex_b(
     while !sample.is_empty() {
         let (length, rest) =
             sample.split_at_checked(length_size).ok_or("the sample ends inside a length")?;
-        let length = length.iter().fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte));
+        let length = nal_length(length);
         let (nal, rest) = rest
             .split_at_checked(length)
             .ok_or_else(|| format!("a NAL unit of {length} bytes passes the end of its sample"))?;

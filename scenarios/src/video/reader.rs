@@ -98,7 +98,7 @@ impl VideoReader {
     /// [`VideoError::Truncated`] or [`VideoError::Io`] if it cannot be read, and
     /// [`VideoError::NeedsFfmpeg`] or [`VideoError::Ffmpeg`] for codecs without an embedded decoder.
     pub fn frame(&self, index: usize) -> Result<Image, VideoError> {
-        self.check_end(index, index + 1)?;
+        self.check_end(index, index.saturating_add(1))?;
         if let StreamConfig::External(why) = &self.shared.track.config {
             let mut frames = FfmpegFrames::start(self, why, index..index + 1)?;
             return frames.next().unwrap_or_else(|| Err(self.missing(index)));

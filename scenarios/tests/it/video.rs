@@ -126,7 +126,7 @@ fn frames_and_times_that_are_not_there_are_named() {
     assert!(error.to_string().starts_with("there is no frame 11: the video has 11 frames: "));
     assert!(matches!(reader.decode_range(0..12), Err(VideoError::NoSuchFrame { .. })));
     assert!(matches!(reader.frame(usize::MAX), Err(VideoError::NoSuchFrame { .. })));
-    let error = reader.frame_at(0.55, 1e-3).unwrap_err();
+    let error = reader.frame_at(0.53, 1e-3).unwrap_err();
     assert!(error.to_string().contains("the nearest is frame 5 at 0.5 s"), "{error}");
     assert!(reader.frame_at(f64::NAN, 1.0).is_err());
     assert!(reader.frame_at(0.5, f64::NAN).is_err());
@@ -282,10 +282,11 @@ fn what_is_written_is_read_back_alike() {
     let path = folder.path().join("copy.mp4");
     let images = scene(64, 96, 75);
     for (codec, crf, gop, floor) in [
-        (Codec::Av1, 30, 2, 38.0),
-        (Codec::Av1, 10, 10, 42.0),
+        // Colours at half the resolution alone cost all but some 40 dB.
+        (Codec::Av1, 30, 2, 37.0),
+        (Codec::Av1, 10, 10, 38.0),
         (Codec::H264, 23, 2, 36.0),
-        (Codec::H264, 12, 30, 40.0),
+        (Codec::H264, 12, 30, 38.0),
         (Codec::H264, 23, 1, 36.0),
     ] {
         write(&path, &settings(codec.clone(), crf, gop), &images);
