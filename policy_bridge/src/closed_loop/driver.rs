@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use rehearse_scenarios::action::ActionChunk;
@@ -37,7 +37,7 @@ pub fn run(
 ) -> Result<Summary, LoopError> {
     check(options)?;
     let embodiment = world.embodiment().clone();
-    let (sender, reports) = channel();
+    let (sender, reports) = sync_channel(4 * lanes.len().max(1));
     let lines = lanes
         .into_iter()
         .enumerate()
@@ -63,8 +63,8 @@ pub fn run(
         summary: Summary { lanes, abandoned: 0 },
     };
     let result = driver.drive();
-    driver.finish();
-    result.map(|()| driver.summary)
+    let summary = driver.finish();
+    result.map(|()| summary)
 }
 
 fn check(options: &LoopOptions) -> Result<(), LoopError> {
@@ -184,18 +184,16 @@ impl Driver<'_> {
         for (start, opened) in batch.into_iter().zip(opened) {
             let Some(rollout) = self.rollouts.get_mut(&start.trial) else { continue };
             let opened = opened.and_then(|observation| rollout.open(observation, &self.embodiment));
-            match opened {
-                Err(fault) => self.end(start.trial, Outcome::Void { fault })?,
-                Ok(()) => {
-                    let line = &mut self.lines[rollout.lane];
-                    line.waiting.begin.push(Begin {
-                        trial: start.trial,
-                        instruction: start.instruction,
-                        seed: rollout.trial.policy_seed,
-                    });
-                    self.ask(start.trial);
-                }
+            if let Err(fault) = opened {
+                self.end(start.trial, Outcome::Void { fault })?;
+                continue;
             }
+            self.lines[rollout.lane].waiting.begin.push(Begin {
+                trial: start.trial,
+                instruction: start.instruction,
+                seed: rollout.trial.policy_seed,
+            });
+            self.ask(start.trial);
         }
         Ok(())
     }
@@ -333,7 +331,7 @@ impl Driver<'_> {
     }
 
     /// Closes what is open and lets the threads go.
-    fn finish(&mut self) {
+    fn finish(mut self) -> Summary {
         let open: Vec<TrialHandle> = self.rollouts.keys().copied().collect();
         for handle in open {
             if let Some(rollout) = self.rollouts.remove(&handle) {
@@ -342,7 +340,11 @@ impl Driver<'_> {
             }
         }
         self.close();
-        self.lines.iter_mut().for_each(Line::finish);
+        let Self { lines, reports, summary, .. } = self;
+        // A thread that has something to report must not wait for it to be heard.
+        drop(reports);
+        lines.into_iter().for_each(Line::finish);
+        summary
     }
 }
 

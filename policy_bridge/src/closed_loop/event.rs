@@ -9,6 +9,10 @@ use super::trial::Trial;
 
 /// Something that happened in a run.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one event lives at a time; boxing an episode would cost an allocation a trial"
+)]
 pub enum Event<'a> {
     /// World and policy were compared, and fit. Told once for each lane, before the first trial.
     Census {

@@ -1,6 +1,6 @@
 //! The driver's side of one lane: what its policy is to be asked, and how its trials came out.
 
-use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,8 @@ pub(super) struct Line {
     in_flight: usize,
     patience: Option<Duration>,
     asked: Option<Instant>,
-    orders: Option<SyncSender<Work>>,
-    thread: Option<JoinHandle<()>>,
+    orders: SyncSender<Work>,
+    thread: JoinHandle<()>,
 }
 
 /// Most trials of a lane in flight where the user does not say.
@@ -50,7 +50,7 @@ impl Line {
         index: usize,
         lane: Lane,
         world: &Embodiment,
-        reports: &Sender<Report>,
+        reports: &SyncSender<Report>,
     ) -> Result<Self, LoopError> {
         let Lane { policy, trials, execute, latency, in_flight, batch, patience } = lane;
         let info = policy.info().clone();
@@ -94,8 +94,8 @@ impl Line {
             in_flight: in_flight.max(1),
             patience,
             asked: None,
-            orders: Some(orders),
-            thread: Some(thread),
+            orders,
+            thread,
         })
     }
 
@@ -121,10 +121,9 @@ impl Line {
         if self.asked.is_some() || self.dead.is_some() || self.waiting.is_empty() {
             return;
         }
-        let Some(orders) = &self.orders else { return };
         // The thread takes the next order as soon as it has reported to be idle, so this does
         // not block; a thread that ended has reported why.
-        if orders.try_send(std::mem::take(&mut self.waiting)).is_ok() {
+        if self.orders.try_send(std::mem::take(&mut self.waiting)).is_ok() {
             self.asked = Some(Instant::now());
         }
     }
@@ -147,15 +146,14 @@ impl Line {
     }
 
     /// Lets the thread go: it ends once its policy has answered. A dead policy is not waited for.
-    pub(super) fn finish(&mut self) {
-        let last = std::mem::take(&mut self.waiting);
-        let Some(orders) = self.orders.take() else { return };
-        if self.dead.is_none() && !last.end.is_empty() {
+    pub(super) fn finish(self) {
+        let Self { waiting, dead, orders, thread, .. } = self;
+        if dead.is_none() && !waiting.end.is_empty() {
             // The thread may have ended: then there is nothing left to end.
-            drop(orders.send(Work { end: last.end, ..Work::default() }));
+            drop(orders.send(Work { end: waiting.end, ..Work::default() }));
         }
         drop(orders);
-        if let (Some(thread), None) = (self.thread.take(), &self.dead) {
+        if dead.is_none() {
             // Panics of the policy are caught in the thread.
             drop(thread.join());
         }
@@ -167,7 +165,7 @@ fn spawn(
     batch: usize,
     policy: Box<dyn rehearse_scenarios::interface::Policy>,
     orders: Receiver<Work>,
-    reports: Sender<Report>,
+    reports: SyncSender<Report>,
 ) -> std::io::Result<JoinHandle<()>> {
     let name = format!("policy {}", policy.info().name);
     std::thread::Builder::new()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use rehearse_scenarios::action::ActionChunk;
 use rehearse_scenarios::interface::{Begin, PerTrial, Policy, TrialHandle};
@@ -46,7 +46,7 @@ pub(super) fn work(
     batch: usize,
     mut policy: Box<dyn Policy>,
     orders: &Receiver<Work>,
-    reports: &Sender<Report>,
+    reports: &SyncSender<Report>,
 ) {
     while let Ok(order) = orders.recv() {
         let worked = catch_unwind(AssertUnwindSafe(|| {

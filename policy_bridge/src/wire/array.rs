@@ -190,7 +190,9 @@ impl Encoder {
     /// Writes an array of `<f4`, element by element in row-major order.
     pub fn array_f32(&mut self, shape: &[usize], data: impl ExactSizeIterator<Item = f32>) {
         self.array_head(data.len() * 4);
-        data.for_each(|value| self.raw(&value.to_le_bytes()));
+        for value in data {
+            self.raw(&value.to_le_bytes());
+        }
         self.array_tail(DType::F32, shape);
     }
 
@@ -207,7 +209,9 @@ impl Encoder {
         self.str(dtype.as_str());
         self.bin(b"shape");
         self.array(shape.len());
-        shape.iter().for_each(|&side| self.uint(side as u64));
+        for &side in shape {
+            self.uint(side as u64);
+        }
     }
 }
 

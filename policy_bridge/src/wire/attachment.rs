@@ -109,7 +109,9 @@ impl ReplyAttachment {
 
 pub(super) fn write_trials(out: &mut Encoder, trials: &[TrialHandle]) {
     out.array(trials.len());
-    trials.iter().for_each(|trial| out.uint(trial.0));
+    for trial in trials {
+        out.uint(trial.0);
+    }
 }
 
 pub(super) fn trials_from_value(value: &Value<'_>) -> Result<Vec<TrialHandle>, WireError> {

@@ -99,13 +99,13 @@ fn write_channel(out: &mut Encoder, channel: &Channel) -> Result<(), WireError> 
     let Channel { name, kind, unit, bounds, reference, frame, rotation, gripper } = channel;
     let bounds = bounds.map(|bounds| Value::Array(bounds.map(Value::F64).to_vec()));
     let stated = [
-        ("kind", word(kind)?),
-        ("unit", word(unit)?),
+        ("kind", word(kind.as_ref())?),
+        ("unit", word(unit.as_ref())?),
         ("bounds", bounds),
-        ("reference", word(reference)?),
-        ("frame", word(frame)?),
-        ("rotation", word(rotation)?),
-        ("gripper", word(gripper)?),
+        ("reference", word(reference.as_ref())?),
+        ("frame", word(frame.as_ref())?),
+        ("rotation", word(rotation.as_ref())?),
+        ("gripper", word(gripper.as_ref())?),
     ];
     out.map(1 + stated.iter().filter(|(_, value)| value.is_some()).count());
     out.str("name");
@@ -120,7 +120,7 @@ fn write_channel(out: &mut Encoder, channel: &Channel) -> Result<(), WireError> 
 }
 
 /// The word that stands for a fact in manifests, or `None` if it is not stated.
-fn word(fact: &Option<impl Serialize>) -> Result<Option<Value<'static>>, WireError> {
+fn word(fact: Option<&impl Serialize>) -> Result<Option<Value<'static>>, WireError> {
     let Some(fact) = fact else { return Ok(None) };
     let json = serde_json::to_value(fact).map_err(|error| unfit(&error))?;
     Ok(Some(value_from_json(&json)))

@@ -82,7 +82,9 @@ pub fn write_image(out: &mut Encoder, image: &Image, form: ImageForm) -> Result<
     out.bin(&file);
     out.str("shape");
     out.array(3);
-    shape.iter().for_each(|&side| out.uint(side as u64));
+    for side in shape {
+        out.uint(side as u64);
+    }
     Ok(())
 }
 

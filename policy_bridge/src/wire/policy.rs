@@ -78,7 +78,9 @@ pub(super) fn write_info_head(
 pub(super) fn write_info_tail(out: &mut Encoder, server: &ServerInfo) {
     out.str("images");
     out.array(server.images.len());
-    server.images.iter().for_each(|form| out.str(form.as_str()));
+    for form in &server.images {
+        out.str(form.as_str());
+    }
     out.str("max_message");
     out.uint(server.max_message as u64);
 }

@@ -54,7 +54,7 @@ impl<'a> Value<'a> {
             let got = bytes.len() as u64;
             return Err(WireError::TooLarge { what: "message size", limit: limits.bytes, got });
         }
-        let mut reader = Reader { bytes, at: 0, values: limits.values, limits };
+        let mut reader = Reader { bytes, at: 0, values: limits.values.saturating_sub(1), limits };
         let value = reader.value(0)?;
         match bytes.len() - reader.at {
             0 => Ok(value),
@@ -228,17 +228,19 @@ impl<'a> Reader<'a, '_> {
         Ok(u32::from_be_bytes(self.fixed()?) as usize)
     }
 
-    /// Room for `count` values of at least `size` bytes each, if the message can hold them.
-    fn claim(&self, count: usize, size: usize) -> Result<(), WireError> {
+    /// Takes `count` values out of those that the message may still hold, so that nested claims
+    /// cannot add up; each is a byte at least.
+    fn claim(&mut self, count: usize) -> Result<(), WireError> {
         let left = self.bytes.len() - self.at;
-        let claimed = count as u64 * size as u64;
-        if claimed > left as u64 {
-            return Err(WireError::Truncated { claimed, left, at: self.at });
+        if count > left {
+            return Err(WireError::Truncated { claimed: count as u64, left, at: self.at });
         }
-        if count * size > self.values {
-            let limit = self.limits.values;
-            return Err(WireError::TooLarge { what: "number of values", limit, got: claimed });
-        }
+        let limit = self.limits.values;
+        self.values = self.values.checked_sub(count).ok_or(WireError::TooLarge {
+            what: "number of values",
+            limit,
+            got: (limit - self.values) as u64 + count as u64,
+        })?;
         Ok(())
     }
 
@@ -247,12 +249,6 @@ impl<'a> Reader<'a, '_> {
             let limit = self.limits.depth;
             return Err(WireError::TooLarge { what: "nesting depth", limit, got: depth as u64 });
         }
-        let Some(values) = self.values.checked_sub(1) else {
-            let limit = self.limits.values;
-            let got = limit as u64 + 1;
-            return Err(WireError::TooLarge { what: "number of values", limit, got });
-        };
-        self.values = values;
         let at = self.at;
         let [first] = self.fixed()?;
         Ok(match Marker::from_u8(first) {
@@ -307,7 +303,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn array(&mut self, length: usize, depth: usize) -> Result<Value<'a>, WireError> {
-        self.claim(length, 1)?;
+        self.claim(length)?;
         let mut items = Vec::with_capacity(length);
         for _ in 0..length {
             items.push(self.value(depth + 1)?);
@@ -316,7 +312,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn map(&mut self, length: usize, depth: usize) -> Result<Value<'a>, WireError> {
-        self.claim(length, 2)?;
+        self.claim(length.saturating_mul(2))?;
         let mut entries = Vec::with_capacity(length);
         for _ in 0..length {
             let at = self.at;
@@ -408,6 +404,13 @@ mod tests {
         let mut bomb = vec![0xdd, 0, 4, 0, 1];
         bomb.resize(300_000, 0xc0);
         assert!(matches!(decode(&bomb), Err(WireError::TooLarge { what: "number of values", .. })));
+        // Nested arrays that each claim all that the message holds.
+        let mut nested = [0xdd, 0, 1, 0, 0].repeat(20);
+        nested.resize(70_000 + 100, 0xc0);
+        assert!(matches!(
+            decode(&nested),
+            Err(WireError::TooLarge { what: "number of values", .. })
+        ));
         let deep = vec![0x91; 100];
         assert!(matches!(decode(&deep), Err(WireError::TooLarge { what: "nesting depth", .. })));
     }

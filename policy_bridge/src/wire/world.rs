@@ -242,7 +242,9 @@ pub fn encode_step_reply(
         if !segments.is_empty() {
             out.str("segments");
             out.array(segments.len());
-            segments.iter().for_each(|segment| write_segment(out, *segment));
+            for segment in segments {
+                write_segment(out, *segment);
+            }
         }
         if *ended {
             out.str("ended");

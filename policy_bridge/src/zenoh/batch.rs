@@ -17,6 +17,11 @@ pub(super) struct Capacity {
     pub(super) max_message: usize,
 }
 
+/// Writes a request of some items.
+type Encode<'a, I> = dyn Fn(&[&I]) -> Result<Vec<u8>, WireError> + 'a;
+/// Reads the answer to a request.
+type Decode<'a, T> = dyn Fn(&[u8]) -> Result<Vec<(TrialHandle, PerTrial<T>)>, WireError> + 'a;
+
 /// How one kind of item travels.
 pub(super) struct Carrier<'a, I, T> {
     pub(super) operation: Operation,
@@ -25,8 +30,8 @@ pub(super) struct Carrier<'a, I, T> {
     pub(super) trial: &'a dyn Fn(&I) -> TrialHandle,
     /// Bytes that an item takes, about; or why it is not sent.
     pub(super) size: &'a dyn Fn(&I) -> Result<usize, Fault>,
-    pub(super) encode: &'a dyn Fn(&[&I]) -> Result<Vec<u8>, WireError>,
-    pub(super) decode: &'a dyn Fn(&[u8]) -> Result<Vec<(TrialHandle, PerTrial<T>)>, WireError>,
+    pub(super) encode: &'a Encode<'a, I>,
+    pub(super) decode: &'a Decode<'a, T>,
 }
 
 /// Results in the order of the items, and the server that gave each group of them.

@@ -31,7 +31,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(30),
-            open_deadline: Duration::from_secs(60),
+            open_deadline: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(5),
             reconnect: Duration::from_secs(2),
             max_in_flight: 16,

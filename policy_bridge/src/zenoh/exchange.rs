@@ -1,7 +1,7 @@
 //! Requests out, answers in: deadlines, repeats of what was never answered, and death notices.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use ::zenoh::bytes::ZBytes;
@@ -15,7 +15,7 @@ use crate::wire::{ErrorCode, ErrorReply, ReplyAttachment, RequestAttachment, VER
 /// What an exchange waits for.
 pub(super) enum Signal {
     /// A first reply to an attempt.
-    Reply { slot: usize, attempt: u32, reply: Reply },
+    Reply { slot: usize, attempt: u32, reply: Box<Reply> },
     /// No (further) reply will come to an attempt.
     Done { slot: usize, attempt: u32 },
     /// The server's token went.
@@ -96,7 +96,8 @@ pub(super) fn exchange(
     first_request: u64,
     outgoing: Vec<Outgoing>,
 ) -> Vec<Result<Answer, ExchangeError>> {
-    let (sender, receiver) = channel();
+    // At most two signals come of each attempt, and a slot has two attempts under way at most.
+    let (sender, receiver) = sync_channel(4 * outgoing.len() + 8);
     terms.watch.tell(Some(sender.clone()));
     let now = Instant::now();
     let slots = outgoing
@@ -137,7 +138,7 @@ fn attachment(terms: &Terms<'_>, request: u64, trials: &[TrialHandle]) -> ZBytes
 struct Exchange<'a> {
     terms: &'a Terms<'a>,
     slots: Vec<Slot>,
-    sender: Sender<Signal>,
+    sender: SyncSender<Signal>,
     receiver: Receiver<Signal>,
 }
 
@@ -224,7 +225,7 @@ impl Exchange<'_> {
             Signal::Gone | Signal::Back => {}
             Signal::Reply { slot, attempt, reply } => {
                 if let Some(slot) = self.current(slot, attempt) {
-                    slot.answered(reply);
+                    slot.answered(*reply);
                 }
             }
             Signal::Done { slot, attempt } => {
@@ -244,7 +245,7 @@ impl Exchange<'_> {
 }
 
 impl Slot {
-    fn send(&mut self, index: usize, terms: &Terms<'_>, sender: &Sender<Signal>, now: Instant) {
+    fn send(&mut self, index: usize, terms: &Terms<'_>, sender: &SyncSender<Signal>, now: Instant) {
         self.attempt += 1;
         let expires = *self.expires.get_or_insert(now + terms.deadline);
         let ticket = Ticket {
@@ -329,14 +330,14 @@ fn pause(failures: u32) -> Duration {
 struct Ticket {
     slot: usize,
     attempt: u32,
-    sender: Sender<Signal>,
+    sender: SyncSender<Signal>,
     answered: AtomicBool,
 }
 
 impl Ticket {
     fn forward(&self, reply: Reply) {
         if !self.answered.swap(true, Ordering::Relaxed) {
-            let (slot, attempt) = (self.slot, self.attempt);
+            let (slot, attempt, reply) = (self.slot, self.attempt, Box::new(reply));
             // The exchange may be over: then nobody wants the reply any more.
             drop(self.sender.send(Signal::Reply { slot, attempt, reply }));
         }

@@ -1,6 +1,6 @@
 //! Watching a server's liveliness token: a death notice the moment it goes.
 
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ struct Shared {
 struct State {
     alive: bool,
     lost: Option<Instant>,
-    told: Option<Sender<Signal>>,
+    told: Option<SyncSender<Signal>>,
 }
 
 impl Shared {
@@ -42,8 +42,8 @@ impl Shared {
         state.alive = alive;
         state.lost = (!alive).then(Instant::now);
         if let Some(told) = &state.told {
-            // Nobody listens between exchanges; the state is read at the start of the next one.
-            drop(told.send(if alive { Signal::Back } else { Signal::Gone }));
+            // It only wakes the exchange, which then reads the state: a full channel will do too.
+            drop(told.try_send(if alive { Signal::Back } else { Signal::Gone }));
         }
         drop(state);
         self.changed.notify_all();
@@ -79,7 +79,7 @@ impl Watch {
     }
 
     /// Has changes sent to `told`, from now on and until the next call.
-    pub(super) fn tell(&self, told: Option<Sender<Signal>>) {
+    pub(super) fn tell(&self, told: Option<SyncSender<Signal>>) {
         self.shared.state().told = told;
     }
 }

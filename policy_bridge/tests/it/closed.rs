@@ -102,8 +102,7 @@ fn the_same_seeds_give_the_same_episodes_however_trials_interleave() {
 #[test]
 fn a_broken_trial_is_void_and_the_others_go_on() {
     let mut world = AddingWorld { breaks_at: Some(3), ..AddingWorld::new(9.0) };
-    let (summary, book) =
-        play(&mut world, vec![Lane::new(noise("p", 4), 4, trials("p", 6, 8))]);
+    let (summary, book) = play(&mut world, vec![Lane::new(noise("p", 4), 4, trials("p", 6, 8))]);
     for (id, episode) in &book.episodes {
         let broken = id == "toy/3/p/0";
         assert_eq!(matches!(episode.outcome, Outcome::Void { .. }), broken, "{id}");
@@ -252,9 +251,17 @@ fn latency_costs_simulated_time_and_executes_what_it_says() {
     let late = Latency { delay: SimDuration::from_millis(400), ..latency };
     let lane = Lane { latency: late, ..Lane::new(noise("p", 1), 2, trials("p", 1, 9)) };
     let options = LoopOptions::default();
-    let refused =
-        run(&mut AddingWorld::new(9.0), vec![lane], &options, &mut Book::default(), &Cancel::default());
-    assert!(matches!(refused, Err(LoopError::Setting { setting: "latency_ms", .. })), "{refused:?}");
+    let refused = run(
+        &mut AddingWorld::new(9.0),
+        vec![lane],
+        &options,
+        &mut Book::default(),
+        &Cancel::default(),
+    );
+    assert!(
+        matches!(refused, Err(LoopError::Setting { setting: "latency_ms", .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -265,8 +272,8 @@ fn a_policy_for_another_rig_is_refused_before_the_first_trial() {
     let lanes = vec![Lane::new(policy, 1, trials("other", 1, 1))];
     let mut book = Book::default();
     let options = LoopOptions::default();
-    let refused =
-        run(&mut AddingWorld::new(1.0), lanes, &options, &mut book, &Cancel::default()).unwrap_err();
+    let refused = run(&mut AddingWorld::new(1.0), lanes, &options, &mut book, &Cancel::default())
+        .unwrap_err();
     assert!(refused.to_string().contains("cameras[front]"), "{refused}");
     assert!(book.started.is_empty());
 }
@@ -283,7 +290,8 @@ fn a_cancelled_run_says_how_many_trials_it_gave_up() {
     };
     let lane = Lane { in_flight: Some(6), ..Lane::new(noise("p", 2), 4, trials("p", 1_000, 8)) };
     let mut world = AddingWorld::new(9.0);
-    let summary = run(&mut world, vec![lane], &LoopOptions::default(), &mut observer, &cancel).unwrap();
+    let summary =
+        run(&mut world, vec![lane], &LoopOptions::default(), &mut observer, &cancel).unwrap();
     assert!(summary.abandoned > 0 && summary.lanes[0].trials() < 1_000, "{summary}");
     assert_eq!(world.open(), 0);
 }

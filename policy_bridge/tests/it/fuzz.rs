@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use rehearse_policy_bridge::wire::{
-    Encoder, ErrorReply, Limits, ReplyAttachment, RequestAttachment, Value, json_from_value, policy,
-    world,
+    Encoder, ErrorReply, Limits, ReplyAttachment, RequestAttachment, Value, json_from_value,
+    policy, world,
 };
 use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_scenarios::testing::sample_rig;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rehearse_policy_bridge::closed_loop::{Cancel, Lane, LoopOptions, run};
 use rehearse_policy_bridge::wire::policy::{
-    ServerInfo, decode_act, decode_begin, decode_end, encode_act_reply, encode_begin_reply, encode_info,
+    ServerInfo, decode_act, decode_begin, decode_end, encode_act_reply, encode_begin_reply,
+    encode_info,
 };
 use rehearse_policy_bridge::wire::{
     Encoder, ErrorCode, ErrorReply, ImageForm, Limits, ReplyAttachment, RequestAttachment,

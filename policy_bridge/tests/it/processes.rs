@@ -115,16 +115,15 @@ fn survive(role: &'static str, kinds: &[FaultKind]) {
         if until_kill == 0 && kills < 5 {
             kills += 1;
             until_kill = rng.random_range(5..40);
-            let process =
-                if role == "policy" { &mut policy_process } else { &mut world_process };
+            let process = if role == "policy" { &mut policy_process } else { &mut world_process };
             *process = Process::start_after_kill(process, role, &locator);
         }
         rehearse_policy_bridge::closed_loop::Observer::observe(&mut book, event)
     };
-    let lane = Lane { in_flight: Some(12), ..Lane::new(Box::new(policy), 2, trials("noise", TRIALS, 8)) };
+    let lane =
+        Lane { in_flight: Some(12), ..Lane::new(Box::new(policy), 2, trials("noise", TRIALS, 8)) };
     let options = LoopOptions::default();
-    let summary =
-        run(&mut world, vec![lane], &options, &mut observer, &Cancel::default()).unwrap();
+    let summary = run(&mut world, vec![lane], &options, &mut observer, &Cancel::default()).unwrap();
     assert_eq!(kills, 5);
     assert_eq!(book.episodes.len() as u64, TRIALS, "{summary}");
     let mut voids = 0;

@@ -35,7 +35,8 @@ impl Setup {
         let key = KeyPair::generate().unwrap();
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let server = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-        let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
+        let write =
+            |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
         write("ca.pem", &authority.pem());
         write("server.pem", &server.pem());
         write("server.key", &key.serialize_pem());
@@ -87,8 +88,7 @@ fn who_has_the_password_and_the_certificate_gets_in() {
     let _server = serve_policy(&here, "full", NoisePolicy::new(info("full", 4, 2)).unwrap());
     let there = setup.client(&address, &[]).unwrap();
     let mut policy = RemotePolicy::connect(&there, &name("full"), patient()).unwrap();
-    let begin =
-        Begin { trial: TrialHandle(1), instruction: "go".into(), seed: Seed::root(1) };
+    let begin = Begin { trial: TrialHandle(1), instruction: "go".into(), seed: Seed::root(1) };
     assert!(policy.begin(&[begin]).unwrap()[0].is_ok());
 }
 

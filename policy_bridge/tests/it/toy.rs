@@ -95,7 +95,11 @@ pub fn info(name: &str, chunk: usize, max_batch: usize) -> PolicyInfo {
     PolicyInfo { name: name.into(), embodiment: sample_rig(), chunk, max_batch, digest: None }
 }
 
-pub fn trials(policy: &str, count: u64, horizon: u32) -> impl Iterator<Item = Trial> + Send + use<> {
+pub fn trials(
+    policy: &str,
+    count: u64,
+    horizon: u32,
+) -> impl Iterator<Item = Trial> + Send + use<> {
     let policy = policy.to_owned();
     (0..count).map(move |index| Trial {
         id: format!("toy/{index}/{policy}/0"),
