@@ -84,7 +84,7 @@ fn with_planes(picture: &re_rav1d::dav1d::Picture, take: Take<'_>) -> Result<(),
         },
         range: match picture.color_range() {
             YUVRange::Full => Range::Full,
-            _ => Range::Limited,
+            YUVRange::Limited => Range::Limited,
         },
     };
     take(Picture {

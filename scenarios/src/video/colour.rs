@@ -164,16 +164,16 @@ impl Converter {
             .zip(u.chunks(BLOCK / 2).zip(v.chunks(BLOCK / 2)))
             .zip(rgb.chunks_mut(BLOCK * 3));
         for ((y, (u, v)), rgb) in blocks {
-            match (y.first_chunk(), u.first_chunk(), v.first_chunk()) {
-                (Some(y), Some(u), Some(v)) => self.block(y, u, v, rgb),
-                _ => {
-                    let (mut luma, mut first, mut second) =
-                        ([0; BLOCK], [0; BLOCK / 2], [0; BLOCK / 2]);
-                    luma[..y.len()].copy_from_slice(y);
-                    first[..u.len()].copy_from_slice(u);
-                    second[..v.len()].copy_from_slice(v);
-                    self.block(&luma, &first, &second, rgb);
-                }
+            if let (Some(y), Some(u), Some(v)) = (y.first_chunk(), u.first_chunk(), v.first_chunk())
+            {
+                self.block(y, u, v, rgb);
+            } else {
+                let (mut luma, mut first, mut second) =
+                    ([0; BLOCK], [0; BLOCK / 2], [0; BLOCK / 2]);
+                luma[..y.len()].copy_from_slice(y);
+                first[..u.len()].copy_from_slice(u);
+                second[..v.len()].copy_from_slice(v);
+                self.block(&luma, &first, &second, rgb);
             }
         }
     }

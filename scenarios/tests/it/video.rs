@@ -1,5 +1,7 @@
 //! Video in and out, against what PyAV decodes (`tools/gen_video.py`) and against itself.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
