@@ -5,7 +5,7 @@ use std::fmt;
 use rehearse_scenarios::seed::Seed;
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{BootstrapError, stratified_mean_bca};
+use crate::bootstrap::BootstrapError;
 use crate::interval::Interval;
 use crate::power::{self, Plan};
 use crate::rate::{DEFAULT_RESAMPLES, Rate, RateMethod};
@@ -13,7 +13,7 @@ use crate::trial::TrialTable;
 
 use super::{
     Alternative, CompareError, Paired, Pairing, TwoByTwo, equivalence, newcombe, pair,
-    paired_bootstrap,
+    paired_bootstrap, unpaired_bootstrap,
 };
 
 /// How two policies are compared.
@@ -251,7 +251,7 @@ fn unpaired(
         tests.push(fisher);
         Some(newcombe(table, options.level)?)
     } else {
-        spread(unpaired_bootstrap(&of_a, &of_b, options))?
+        spread(unpaired_bootstrap(&of_a, &of_b, options.resamples, options.level, options.seed))?
     };
     let equivalence = match (options.margin, &counts) {
         (Some(margin), Some(table)) => {
@@ -283,18 +283,6 @@ fn unpaired(
         verdict: Verdict::Undecided,
         settle,
     })
-}
-
-/// The `BCa` bootstrap interval of a difference of two means, both samples resampled.
-fn unpaired_bootstrap(
-    a: &[f64],
-    b: &[f64],
-    options: &CompareOptions,
-) -> Result<Interval, CompareError> {
-    // The mean of two strata counting the same, B's negated, is half the difference.
-    let negated: Vec<f64> = b.iter().map(|score| -score).collect();
-    let half = stratified_mean_bca(&[a, &negated], options.resamples, options.level, options.seed)?;
-    Ok(Interval { low: 2.0 * half.low, high: 2.0 * half.high, ..half })
 }
 
 /// No interval, rather than none of the comparison, where nothing varies.

@@ -1,5 +1,8 @@
 //! The difference of two independent rates: intervals, and equivalence within a margin.
 
+use rehearse_scenarios::seed::Seed;
+
+use crate::bootstrap::stratified_mean_bca;
 use crate::interval::{Interval, IntervalMethod};
 use crate::rate::wilson;
 use crate::special::{normal_cdf, normal_critical};
@@ -43,6 +46,24 @@ pub fn score_interval(table: &TwoByTwo, level: f64) -> Result<Interval, CompareE
         level,
         method: IntervalMethod::Score,
     })
+}
+
+/// The `BCa` bootstrap interval of the difference of two means of scores in [0, 1], both samples
+/// resampled: the one for partial credits, where counts do not do.
+///
+/// # Errors
+/// [`CompareError::Bootstrap`], in particular where neither sample varies.
+pub fn unpaired_bootstrap(
+    a: &[f64],
+    b: &[f64],
+    resamples: usize,
+    level: f64,
+    seed: Seed,
+) -> Result<Interval, CompareError> {
+    // The mean of two strata that count the same, B's negated, is half the difference.
+    let negated: Vec<f64> = b.iter().map(|score| -score).collect();
+    let half = stratified_mean_bca(&[a, &negated], resamples, level, seed)?;
+    Ok(Interval { low: 2.0 * half.low, high: 2.0 * half.high, ..half })
 }
 
 /// Two one-sided score tests (Farrington and Manning 1990): p of "the rates differ by `margin` or

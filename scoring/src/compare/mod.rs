@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | pairs, success or failure | [`Paired::mcnemar`], [`Paired::mcnemar_mid_p`] | [`Paired::interval`] (Tango) | [`Paired::equivalence`] |
 //! | pairs with partial credit | (the interval) | [`paired_bootstrap`] | (the interval) |
+//! | two samples with partial credit | (the interval) | [`unpaired_bootstrap`] | (the interval) |
 //! | two samples | [`TwoByTwo::boschloo`], [`TwoByTwo::barnard`], [`TwoByTwo::fisher`] | [`newcombe`], [`score_interval`] | [`equivalence`] |
 //!
 //! [`compare`] picks from a trial table: paired wherever scenarios are shared, else Boschloo.
@@ -20,7 +21,7 @@ mod two_by_two;
 
 pub use comparison::{CompareOptions, Comparison, Equivalence, PValue, Test, Verdict, compare};
 pub(crate) use difference::constrained_rates;
-pub use difference::{equivalence, newcombe, score, score_interval};
+pub use difference::{equivalence, newcombe, score, score_interval, unpaired_bootstrap};
 pub use error::CompareError;
 pub use paired::{Paired, paired_bootstrap};
 pub use pairing::{Pair, Pairing, pair};

@@ -1,7 +1,9 @@
 //! Why there is no ranking.
 
+use crate::compare::CompareError;
+
 /// Why there is no ranking.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RankingError {
     /// Fewer than two policies.
     #[error("a ranking needs at least two policies, got {got}")]
@@ -72,6 +74,17 @@ pub enum RankingError {
         expected: usize,
         /// Pairs given.
         got: usize,
+    },
+    /// Two policies could not be compared.
+    #[error("cannot compare `{first}` and `{second}`")]
+    Pair {
+        /// The policy that stands higher.
+        first: String,
+        /// The policy that stands lower.
+        second: String,
+        /// Why not.
+        #[source]
+        source: Box<CompareError>,
     },
     /// The fit did not come to rest.
     #[error("Bradley–Terry fit did not converge in {steps} steps")]

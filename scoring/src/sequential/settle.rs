@@ -91,7 +91,7 @@ pub struct Decision {
 ///     settler.observe(slot, "bad", Some(0.0))?;
 ///     slot += 1;
 /// }
-/// assert_eq!(slot, 9);
+/// assert_eq!(slot, 8);
 /// # Ok::<(), rehearse_scoring::sequential::SequentialError>(())
 /// ```
 #[derive(Debug, Clone)]
