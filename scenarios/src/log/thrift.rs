@@ -288,6 +288,37 @@ mod tests {
         assert_eq!(walker.count, 27);
     }
 
+    /// A page header: data page, sizes before and after compression, number of values.
+    fn pages(unpacked: u64, packed: u64, values: u64) -> Result<(), LogError> {
+        let integer = |bytes: &mut Vec<u8>, value: u64| {
+            let mut rest = value << 1;
+            while rest > 0x7f {
+                bytes.push(rest as u8 | 0x80);
+                rest >>= 7;
+            }
+            bytes.push(rest as u8);
+        };
+        let mut bytes = vec![0x15, 0x00, 0x15];
+        integer(&mut bytes, unpacked);
+        bytes.push(0x15);
+        integer(&mut bytes, packed);
+        bytes.extend([0x2c, 0x15]);
+        integer(&mut bytes, values);
+        bytes.extend([0x00, 0x00, 1, 2, 3]);
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &bytes).unwrap();
+        let path = Path::new("x");
+        check_column_pages(&mut file, path, 0..bytes.len() as u64, || Place::file(path))
+    }
+
+    #[test]
+    fn pages_that_claim_too_much_are_refused() {
+        assert!(pages(3, 3, 27).is_ok());
+        assert!(matches!(pages(0x7fff_ffff, 3, 27), Err(LogError::TooLarge { .. })));
+        assert!(matches!(pages(3, 3, 0x7fff_ffff), Err(LogError::TooLarge { .. })));
+        assert!(matches!(pages(3, 4, 27), Err(LogError::Invalid { .. })));
+    }
+
     #[test]
     fn a_list_longer_than_the_bytes_left_is_damage() {
         // Field 1, list of structs, 0xffffff elements claimed.
