@@ -37,8 +37,8 @@ const HEADER: &str = "\
 
 Written by `cargo run --release -p rehearse-scoring --example coverage_agreement -- docs`; simulated
 from fixed seeds, 20,000 runs for Fisher's z and 2,000 for what is resampled (999 resamples), so that
-a share of 95 % is known to ±0.3 and ±1.0 points. **Bold**: outside 94 to 97 %. Runs without an
-interval (equal rates, say) count as not covering; their share stands in the last column.
+a share of 95 % is known to ±0.3 and ±1.0 points. **Bold**: outside 94 to 97 %. The last column has
+the share of runs that are refused an interval; coverage is that of the others.
 
 ";
 
@@ -93,7 +93,8 @@ const READING: &str = "
 fn main() -> Result<(), Failure> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "docs".to_owned()));
     std::fs::create_dir_all(&folder)?;
-    let text = [HEADER, OVER_POLICIES, &policies()?, OVER_TRIALS, &trials()?, MEANS, &means()?, READING];
+    let text =
+        [HEADER, OVER_POLICIES, &policies()?, OVER_TRIALS, &trials()?, MEANS, &means()?, READING];
     std::fs::write(folder.join("coverage-agreement.md"), text.concat())?;
     Ok(())
 }
@@ -300,9 +301,12 @@ fn measure(
     let covered = found.iter().flatten().filter(|interval| interval.contains(target)).count();
     let mut widths: Vec<f64> = found.iter().flatten().map(Interval::width).collect();
     widths.sort_unstable_by(f64::total_cmp);
-    let width = widths.get(widths.len() / 2).copied().unwrap_or(f64::NAN);
-    let coverage = 100.0 * covered as f64 / runs as f64;
+    let width = widths.get(widths.len() / 2).copied().unwrap_or_default();
     let without = 100.0 * (found.len() - widths.len()) as f64 / runs as f64;
+    if widths.len() < 100 {
+        return Ok(format!("- | - | {without:.1} |"));
+    }
+    let coverage = 100.0 * covered as f64 / widths.len() as f64;
     let bold = if (94.0..=97.0).contains(&coverage) { "" } else { "**" };
     Ok(format!("{bold}{coverage:.1}{bold} | {width:.3} | {without:.1} |"))
 }

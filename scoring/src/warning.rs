@@ -177,6 +177,13 @@ pub enum Warning {
         /// Such cells.
         cells: usize,
     },
+    /// Policies whose rates differ by chance for a good part.
+    TrialNoise {
+        /// The side.
+        side: Side,
+        /// Share of the variance between policies that is more than chance.
+        reliability: f64,
+    },
     /// An interval of a correlation that includes zero.
     CorrelationUnresolved {
         /// Its lower end.
@@ -228,6 +235,7 @@ impl Warning {
             Self::SharedLineage { .. } => "shared_lineage",
             Self::Granularity { .. } => "granularity",
             Self::UnknownTrials { .. } => "unknown_trials",
+            Self::TrialNoise { .. } => "trial_noise",
             Self::CorrelationUnresolved { .. } => "correlation_unresolved",
             Self::MmrvConventions { .. } => "mmrv_conventions",
             Self::UndefinedResamples { .. } => "undefined_resamples",
@@ -328,6 +336,12 @@ impl fmt::Display for Warning {
                 f,
                 "{cells} {side} rates come without a number of trials, so that their sampling \
                  noise is not carried; fill in the `trials` column"
+            ),
+            Self::TrialNoise { side, reliability } => write!(
+                f,
+                "{:.0} % of the variance between {side} rates is chance, which lowers correlations \
+                 and raises MMRV and errors; run more {side} trials of every policy",
+                100.0 * (1.0 - reliability)
             ),
             Self::CorrelationUnresolved { low, high } => write!(
                 f,

@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::correlation::raw_pearson;
 use super::mmrv::{MmrvConvention, raw_mmrv};
 use super::pairs::{Noise, Pairs};
+use super::reliability::{Reliability, reliability};
+use super::resampling::Units;
 use crate::warning::Side;
 
 /// The checks of one agreement.
@@ -18,6 +20,8 @@ pub struct Checks {
     pub bootstrap_support: f64,
     /// How fine rates are on either side, where the number of trials is known.
     pub granularity: Vec<Granularity>,
+    /// How much of the spread of policies' rates is more than chance, where trials are known.
+    pub reliability: Vec<Reliability>,
     /// Pooled against within tasks; none for a single task.
     pub tasks: Option<TaskCheck>,
     /// Independent policies that these are worth: all of them, unless lineages are given.
@@ -73,21 +77,26 @@ pub struct TaskCheck {
 impl Checks {
     /// The checks of `pairs`, with lineages by policy.
     pub(super) fn new(pairs: &Pairs, lineages: &BTreeMap<String, String>) -> Self {
-        let (real, imagined) =
-            (pairs.policy_rates(Side::Real), pairs.policy_rates(Side::Imagined));
+        let (real, imagined) = (pairs.policy_rates(Side::Real), pairs.policy_rates(Side::Imagined));
         let mmrv = MmrvConvention::ALL.map(|convention| ConventionValue {
             convention,
             value: raw_mmrv(&real, &imagined, convention),
         });
         let names = pairs.policies();
-        let lineages: Vec<&str> =
-            names.iter().map(|name| lineages.get(name).map_or(name.as_str(), String::as_str)).collect();
+        let lineages: Vec<&str> = names
+            .iter()
+            .map(|name| lineages.get(name).map_or(name.as_str(), String::as_str))
+            .collect();
         Self {
             leverage: leverage(names, &real, &imagined),
             bootstrap_support: bootstrap_support(names.len()),
             granularity: [Side::Real, Side::Imagined]
                 .into_iter()
                 .filter_map(|side| granularity(pairs, side))
+                .collect(),
+            reliability: [Side::Real, Side::Imagined]
+                .into_iter()
+                .filter_map(|side| reliability(pairs, side, Units::Policies))
                 .collect(),
             tasks: within_tasks(
                 &pairs.cell_rates(Side::Real),
@@ -170,9 +179,8 @@ pub fn within_tasks(real: &[f64], imagined: &[f64], tasks: &[usize]) -> Option<T
         finite(raw_pearson(&less_mean(real, real_mean), &less_mean(imagined, imagined_mean)));
     let real_means: Vec<f64> = sums.values().map(real_mean).collect();
     let imagined_means: Vec<f64> = sums.values().map(imagined_mean).collect();
-    let between = (sums.len() >= 3)
-        .then(|| raw_pearson(&real_means, &imagined_means))
-        .and_then(finite);
+    let between =
+        (sums.len() >= 3).then(|| raw_pearson(&real_means, &imagined_means)).and_then(finite);
     Some(TaskCheck { pooled, within, between })
 }
 

@@ -69,6 +69,20 @@ pub enum AgreementError {
         /// The first imagined cell.
         imagined: String,
     },
+    /// Rates whose differences are chance for a good part, so that resampling their trials says
+    /// nothing about the truth behind them.
+    #[error(
+        "only {:.0} % of the variance between {side} rates is more than chance ({:.0} % needed); \
+         run more {side} trials", 100.0 * reliability, 100.0 * needed
+    )]
+    TrialNoise {
+        /// The side.
+        side: Side,
+        /// Share of the variance between its rates that trials do not explain, in [0, 1].
+        reliability: f64,
+        /// Share that is needed.
+        needed: f64,
+    },
     /// A confidence level outside (0, 1).
     #[error("a confidence level must be between 0 and 1, got {got}")]
     Level {

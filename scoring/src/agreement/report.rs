@@ -9,6 +9,7 @@ use super::mmrv::{MmrvConvention, raw_mmrv};
 use super::options::AgreeOptions;
 use super::pairs::Pairs;
 use super::permutation::{Permutation, permutation_floor, permutation_p};
+use super::reliability::{MIN_RELIABILITY, Reliability};
 use super::resampling::{Resampled, Statistic, Units, fisher_z, over_policies, over_trials};
 use super::summary::{raw_bias, raw_mae};
 use super::trials::TrialAgreement;
@@ -169,8 +170,7 @@ struct Points {
 
 impl Points {
     fn of_policies(pairs: &Pairs) -> Self {
-        let (real, imagined) =
-            (pairs.policy_rates(Side::Real), pairs.policy_rates(Side::Imagined));
+        let (real, imagined) = (pairs.policy_rates(Side::Real), pairs.policy_rates(Side::Imagined));
         Self { blocks: vec![0; real.len()], real, imagined }
     }
 
@@ -264,16 +264,24 @@ fn possible(
     use crate::bootstrap::BootstrapError::{Constant, Estimate, Outside, TooFew, Undefined};
     match resampled {
         Ok(resampled) => Ok(Some(resampled)),
-        Err(AgreementError::Bootstrap(
-            Constant { .. } | Estimate { .. } | Outside { .. } | TooFew { .. } | Undefined { .. },
-        )) => Ok(None),
+        Err(
+            AgreementError::TrialNoise { .. }
+            | AgreementError::Bootstrap(
+                Constant { .. }
+                | Estimate { .. }
+                | Outside { .. }
+                | TooFew { .. }
+                | Undefined { .. },
+            ),
+        ) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 fn cells(pairs: &Pairs, options: &AgreeOptions) -> Result<CellAgreement, AgreementError> {
     let points = Points::of_cells(pairs);
-    let resample = if pairs.policies().len() >= MIN_FOR_BOOTSTRAP { over_policies } else { over_trials };
+    let resample =
+        if pairs.policies().len() >= MIN_FOR_BOOTSTRAP { over_policies } else { over_trials };
     let interval = |statistic| -> Result<Option<Interval>, AgreementError> {
         let resampled = possible(resample(pairs, statistic, Units::Cells, options))?;
         Ok(resampled.map(|resampled| resampled.interval))
@@ -328,8 +336,7 @@ fn warn(agreement: &Agreement, points: &Points, warnings: &mut Vec<Warning>) {
     }
     warn_of_checks(checks, warnings);
     if let Some(interval) = pearson.interval.filter(|interval| interval.contains(0.0)) {
-        warnings
-            .push(Warning::CorrelationUnresolved { low: interval.low, high: interval.high });
+        warnings.push(Warning::CorrelationUnresolved { low: interval.low, high: interval.high });
     }
     if bias.abs() >= 0.1 {
         warnings.push(Warning::Bias { bias: *bias });
@@ -338,9 +345,9 @@ fn warn(agreement: &Agreement, points: &Points, warnings: &mut Vec<Warning>) {
 
 fn warn_of_checks(checks: &Checks, warnings: &mut Vec<Warning>) {
     if let Some(leverage) = &checks.leverage {
-        let moved = leverage
-            .without
-            .is_none_or(|without| (without - leverage.with).abs() > 0.2 || without * leverage.with < 0.0);
+        let moved = leverage.without.is_none_or(|without| {
+            (without - leverage.with).abs() > 0.2 || without * leverage.with < 0.0
+        });
         if moved {
             warnings.push(Warning::Leverage {
                 policy: leverage.policy.clone(),
@@ -356,6 +363,10 @@ fn warn_of_checks(checks: &Checks, warnings: &mut Vec<Warning>) {
             warnings.push(Warning::TaskDifficulty { pooled, within });
         }
     }
+    for reliability in checks.reliability.iter().filter(|found| found.value < MIN_RELIABILITY) {
+        let Reliability { side, value } = *reliability;
+        warnings.push(Warning::TrialNoise { side, reliability: value });
+    }
     for granularity in &checks.granularity {
         if granularity.pairs_within * 4 >= granularity.pairs {
             warnings.push(Warning::Granularity {
@@ -367,9 +378,8 @@ fn warn_of_checks(checks: &Checks, warnings: &mut Vec<Warning>) {
         }
     }
     let values = checks.mmrv.iter().map(|entry| entry.value);
-    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
+    let (low, high) = values
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     if high - low > 0.02 {
         warnings.push(Warning::MmrvConventions { low, high });
     }

@@ -5,6 +5,7 @@ use super::error::AgreementError;
 use super::mmrv::{MmrvConvention, raw_mmrv};
 use super::options::AgreeOptions;
 use super::pairs::{Measured, Noise, Pairs};
+use super::reliability::{MIN_RELIABILITY, reliability};
 use super::summary::{raw_bias, raw_mae};
 use crate::bootstrap::{Acceleration, Binomial, Replicates, Stream, Tuples, replicate, resample};
 use crate::interval::{Interval, IntervalMethod};
@@ -134,11 +135,13 @@ pub fn over_policies(
 /// `BCa` interval from drawing the trials of every cell anew on both sides: what the same policies
 /// would give if all trials were run again.
 ///
-/// Cells whose number of trials is not known stay as they are.
+/// Cells whose number of trials is not known stay as they are. Rates that are chance for a good part
+/// are refused (except for the bias, which they do not move): see [`MIN_RELIABILITY`]. Above that the
+/// interval is still narrower than its level says: `docs/coverage-agreement.md` has by how much.
 ///
 /// # Errors
-/// [`AgreementError::Bootstrap`]; with [`Constant`](crate::bootstrap::BootstrapError::Constant) if
-/// no cell can vary.
+/// [`AgreementError::TrialNoise`] and [`AgreementError::Bootstrap`]; the latter with
+/// [`Constant`](crate::bootstrap::BootstrapError::Constant) if no cell can vary.
 pub fn over_trials(
     pairs: &Pairs,
     statistic: Statistic,
@@ -146,6 +149,15 @@ pub fn over_trials(
     options: &AgreeOptions,
 ) -> Result<Resampled, AgreementError> {
     options.check()?;
+    if statistic != Statistic::Bias {
+        for side in [Side::Real, Side::Imagined] {
+            let found = reliability(pairs, side, units).map(|found| found.value);
+            if let Some(reliability) = found.filter(|&value| value < MIN_RELIABILITY) {
+                let needed = MIN_RELIABILITY;
+                return Err(AgreementError::TrialNoise { side, reliability, needed });
+            }
+        }
+    }
     let sampler = |side| -> Vec<Sampler> {
         pairs.cells().iter().map(|cell| Sampler::new(cell.of(side))).collect()
     };
@@ -350,7 +362,7 @@ mod tests {
                 over_trials(&pairs(Some(trials)), Statistic::Pearson, Units::Policies, &options());
             got.unwrap().interval.width()
         };
-        let (few, many) = (width(20), width(2_000));
+        let (few, many) = (width(40), width(4_000));
         assert!(many < 0.2 * few, "{many} against {few}");
     }
 
