@@ -98,6 +98,21 @@ mod tests {
     }
 
     #[test]
+    fn files_are_numpys_byte_for_byte() {
+        let text = include_str!("../../tests/fixtures/adapter/parity.json");
+        let cases: serde_json::Value = serde_json::from_str(text).unwrap();
+        for (name, hex) in cases["npy"].as_object().unwrap() {
+            let hex = hex.as_str().unwrap();
+            let file: Vec<u8> = (0..hex.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+                .collect();
+            let Array { dtype, shape, data } = read(&file).unwrap();
+            assert_eq!(write(dtype, &shape, &data), file, "{name}");
+        }
+    }
+
+    #[test]
     fn what_numpy_did_not_write_is_refused() {
         let good = write(DType::F32, &[2], &[0; 8]);
         for cut in [0, 5, 8, 12, 60, good.len() - 1] {

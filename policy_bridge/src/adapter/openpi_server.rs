@@ -28,6 +28,9 @@ use crate::wire::{Array, DType, Encoder, Limits, Value};
 /// How often a connection that waits for its client looks whether the server is closing.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Most clients at a time; a further one is turned away.
+const MAX_CONNECTIONS: usize = 256;
+
 /// A policy on an openpi websocket, until it is dropped.
 pub struct OpenpiServer {
     address: SocketAddr,
@@ -123,6 +126,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         connections.retain(|connection| !connection.is_finished());
         let Ok(stream) = stream else { continue };
+        if connections.len() >= MAX_CONNECTIONS {
+            tracing::warn!("{MAX_CONNECTIONS} clients are connected, a further one is turned away");
+            continue;
+        }
         let shared = Arc::clone(shared);
         let spawned = thread::Builder::new()
             .name("openpi-connection".to_owned())

@@ -51,14 +51,22 @@ pub fn golden(name: &str) -> Vec<u8> {
     unhex(frames["frames"][name]["hex"].as_str().unwrap())
 }
 
-/// Serves websocket connections, each by `script`, which is told its number.
-pub fn websocket(script: impl Fn(usize, &mut WebSocket<TcpStream>) + Send + 'static) -> String {
+/// Serves websocket connections, each by `script` in a thread of its own, which is told its number.
+pub fn websocket(
+    script: impl Fn(usize, &mut WebSocket<TcpStream>) + Send + Sync + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
+    let script = Arc::new(script);
     let serve = move || {
         for (number, stream) in listener.incoming().enumerate() {
-            let Ok(mut socket) = tungstenite::accept(stream.unwrap()) else { continue };
-            script(number, &mut socket);
+            let script = Arc::clone(&script);
+            let converse = move || {
+                if let Ok(mut socket) = tungstenite::accept(stream.unwrap()) {
+                    script(number, &mut socket);
+                }
+            };
+            thread::Builder::new().name("fake".to_owned()).spawn(converse).unwrap();
         }
     };
     thread::Builder::new().name("fake".to_owned()).spawn(serve).unwrap();
