@@ -34,6 +34,7 @@ mod parquet_file;
 mod partial_folder;
 mod rig;
 mod robot_log;
+mod schema;
 mod stats;
 mod table;
 mod table_track;

@@ -1,6 +1,6 @@
 //! Writes a dataset.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use arrow::array::ArrayRef;
@@ -11,17 +11,18 @@ use super::arrays::{batch, column_array};
 use super::column::Column;
 use super::episode_track::{EpisodeRow, EpisodeTrack};
 use super::error::{LogError, Place};
-use super::feature::{CAMERA_PREFIX, Dtype, Feature};
+use super::feature::{CAMERA_PREFIX, Feature};
 use super::info::{ACTION, STANDARD_COLUMNS, STATE, Version};
 use super::layout::PathTemplate;
 use super::metadata::{self, Totals, templates};
 use super::partial_folder::PartialFolder;
+use super::schema::{check_features, features};
 use super::stats::Stats;
 use super::table::{REWARD, SUCCESS};
 use super::table_track::TableTrack;
 use super::trials::TrialRow;
 use super::video_track::VideoTrack;
-use crate::embodiment::{Camera, Channel, Embodiment};
+use crate::embodiment::{Camera, Embodiment};
 use crate::observation::Image;
 use crate::video::{Codec, VideoSettings};
 
@@ -144,7 +145,7 @@ impl LogWriter {
     /// Starts a dataset in `folder`, which must not exist yet or be empty.
     ///
     /// `further` declares columns beside state and action, such as `next.success`
-    /// ([`Dtype::Bool`]) and `next.reward` ([`Dtype::Float32`]).
+    /// ([`Dtype::Bool`](super::Dtype::Bool)) and `next.reward` ([`Dtype::Float32`](super::Dtype::Float32)).
     ///
     /// # Errors
     /// [`LogError`] if the folder is there already or cannot be written, the embodiment contradicts
@@ -432,58 +433,4 @@ impl LogWriter {
 
 fn shaped<T>(values: Vec<T>, width: usize) -> Result<Array2<T>, ndarray::ShapeError> {
     Array2::from_shape_vec((values.len() / width.max(1), width), values)
-}
-
-/// The features of a dataset: cameras, state, action, what was declared, and what all have.
-fn features(embodiment: &Embodiment, further: &[Feature]) -> Vec<Feature> {
-    let channels = |name: &str, channels: &[Channel]| Feature {
-        names: channels.iter().map(|channel| channel.name.clone()).collect(),
-        ..Feature::vector(name, Dtype::Float32, channels.len())
-    };
-    let mut features: Vec<_> = embodiment
-        .cameras
-        .iter()
-        .map(|camera| Feature {
-            name: format!("{CAMERA_PREFIX}{}", camera.name),
-            dtype: Dtype::Video,
-            shape: vec![camera.height as usize, camera.width as usize, 3],
-            names: ["height", "width", "channels"].map(str::to_owned).into(),
-            codec: None,
-        })
-        .collect();
-    if !embodiment.proprioception.is_empty() {
-        features.push(channels(STATE, &embodiment.proprioception));
-    }
-    features.push(channels(ACTION, &embodiment.actions));
-    features.extend_from_slice(further);
-    let [timestamp, rest @ ..] = STANDARD_COLUMNS;
-    features.push(Feature::vector(timestamp, Dtype::Float32, 1));
-    features.extend(rest.map(|name| Feature::vector(name, Dtype::Int64, 1)));
-    features
-}
-
-fn check_features(
-    features: &[Feature],
-    further: &[Feature],
-    folder: &Path,
-) -> Result<(), LogError> {
-    let mut seen = BTreeSet::new();
-    for feature in features {
-        let place = Place::file(folder).field(&feature.name);
-        if feature.name.is_empty() || feature.name.contains(['/', '\\']) {
-            return Err(place.invalid("a feature's name may not be empty or hold a slash"));
-        }
-        if !seen.insert(&feature.name) {
-            return Err(place.invalid("the feature is declared twice"));
-        }
-        let written = feature.dtype.is_numeric() && feature.width().is_some_and(|width| width > 0);
-        if further.contains(feature) && !written {
-            return Err(place.invalid(format!(
-                "a column of {} and shape {:?} cannot be written",
-                feature.dtype.as_str(),
-                feature.shape
-            )));
-        }
-    }
-    Ok(())
 }
