@@ -101,7 +101,8 @@ fn the_same_seeds_give_the_same_episodes_however_trials_interleave() {
 
 #[test]
 fn a_broken_trial_is_void_and_the_others_go_on() {
-    let mut world = AddingWorld { breaks_at: Some(3), ..AddingWorld::new(9.0) };
+    let mut world = AddingWorld::new(9.0);
+    world.breaks_at = Some(3);
     let (summary, book) = play(&mut world, vec![Lane::new(noise("p", 4), 4, trials("p", 6, 8))]);
     for (id, episode) in &book.episodes {
         let broken = id == "toy/3/p/0";
@@ -160,7 +161,7 @@ impl Policy for Faulty {
             }
             Misdeed::Hangs => {
                 let hung = self.hung.take().expect("hangs once");
-                drop(hung.recv());
+                assert!(hung.recv().is_err(), "nobody wakes it but the end of the test");
             }
         }
         Ok(chunks)
@@ -202,7 +203,7 @@ fn a_slow_policy_does_not_stall_the_others() {
     let wait = Mutex::new(wait);
     let slow = ScriptedPolicy::new(info("slow", 4, 1), move |_: &Observation, asked: u64| {
         if asked == 0 {
-            drop(wait.lock().unwrap().recv());
+            wait.lock().unwrap().recv().unwrap();
         }
         Ok(ActionChunk::from_values(2, vec![0.0; 8]).unwrap())
     });
