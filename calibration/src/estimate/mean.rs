@@ -10,7 +10,7 @@ use crate::error::{CalibrationError, check_level, check_shares};
 
 /// Weight of each of the four pairs that the score method adds before it trusts a correlation.
 ///
-/// Chosen by simulation (`examples/coverage.rs`): smaller weights fall below 94 % at n = 25,
+/// Chosen by simulation (`examples/coverage_calibration`): smaller weights fall below 94 % at n = 25,
 /// larger ones pass 97 % at n = 10.
 pub(crate) const CORNER_WEIGHT: f64 = 0.4;
 

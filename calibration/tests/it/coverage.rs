@@ -1,4 +1,4 @@
-//! Intervals cover; the full table is made by `examples/coverage.rs`.
+//! Intervals cover; the full table is made by `examples/coverage_calibration`.
 
 use rand::Rng as _;
 use rehearse_calibration::estimate::{Method, Sample, Tuning, ppi_mean};

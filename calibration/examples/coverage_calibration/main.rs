@@ -2,7 +2,7 @@
 //! imagined ones save, and writes both as `docs/coverage-calibration.md`.
 //!
 //! ```sh
-//! cargo run --release -p rehearse-calibration --example coverage
+//! cargo run --release -p rehearse-calibration --example coverage_calibration
 //! ```
 
 mod difference;
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 const INTRODUCTION: &str = "# Coverage of the calibrated intervals, and the real trials they save
 
-Made by `cargo run --release -p rehearse-calibration --example coverage`; the same numbers on every
+Made by `cargo run --release -p rehearse-calibration --example coverage_calibration`; the same numbers on every
 machine and any number of threads. All intervals are at 95 %. A coverage from 20 000 runs is known to about
 ±0.3 %, from 4 000 runs to ±0.7 % (two standard errors).
 
