@@ -7,7 +7,9 @@ use super::options::AgreeOptions;
 use super::pairs::{Measured, Noise, Pairs};
 use super::reliability::{MIN_RELIABILITY, reliability};
 use super::summary::{raw_bias, raw_mae};
-use crate::bootstrap::{Acceleration, Binomial, Replicates, Stream, Tuples, replicate, resample};
+use crate::bootstrap::{
+    Acceleration, Binomial, Replicates, Stream, Tuples, jackknife, replicate, resample,
+};
 use crate::interval::{Interval, IntervalMethod};
 use crate::special::normal_critical;
 use crate::warning::Side;
@@ -120,14 +122,7 @@ pub fn over_policies(
     let k = pairs.policies().len();
     let replicates = resample(k, &of_policies, options.resamples, options.seed.child("policies"))?;
     let places: Vec<u32> = (0..k as u32).collect();
-    let mut acceleration = Acceleration::none();
-    let left_out: Vec<f64> = (0..k)
-        .map(|out| {
-            let kept: Vec<u32> = places.iter().copied().filter(|&p| p as usize != out).collect();
-            of_policies(&kept)
-        })
-        .collect();
-    acceleration.add_sample(left_out.iter().map(|&value| (value, 1.0)));
+    let acceleration = jackknife(k, &of_policies);
     let interval = replicates.bca(of_policies(&places), acceleration, options.level)?;
     Ok(Resampled { interval, undefined: replicates.undefined() })
 }

@@ -27,5 +27,6 @@ pub use means::{mean_bca, proportion_bca, stratified_mean_bca, stratified_propor
 pub use replicates::{Acceleration, Replicates};
 
 pub(crate) use alias::Binomial;
+pub(crate) use indices::jackknife;
 pub(crate) use stream::{Stream, replicate};
 pub(crate) use tuples::Tuples;
