@@ -156,7 +156,7 @@ fn errors_wrong_shapes_and_silence_are_faults_and_the_next_request_goes_on() {
     let mut policy = connect("other", &url, impatient).unwrap();
     let seen = observation(&[("ego", 0)], vec![0.0; 7]);
     let expected = [
-        Some((FaultKind::PolicyCrashed, "unknown endpoint: x")),
+        Some((FaultKind::PolicyCrashed, "Unknown endpoint: x")),
         Some((FaultKind::MalformedAction, "for 1 trials")),
         Some((FaultKind::MalformedAction, "0xc1")),
         None,
