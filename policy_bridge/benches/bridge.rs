@@ -141,7 +141,7 @@ fn latency(_criterion: &mut Criterion) {
     for bridge in [&mut tcp, &mut shared] {
         bridge.policy.begin(&[begin(1)]).expect("begin")[0].as_ref().expect("begun");
     }
-    let mut act = |bridge: &mut Bridge| {
+    let act = |bridge: &mut Bridge| {
         let answers = bridge.policy.act(&request).expect("act");
         black_box(answers[0].as_ref().expect("acted"));
     };
@@ -209,7 +209,7 @@ fn batching(_criterion: &mut Criterion) {
     let begins: Vec<_> = (0..64).map(begin).collect();
     let seen = observation(&rig);
     let requests: Vec<_> = (0..64).map(|trial| (TrialHandle(trial), seen.clone())).collect();
-    let mut rate = |policy: &mut dyn Policy| {
+    let rate = |policy: &mut dyn Policy| {
         policy.begin(&begins).expect("begin");
         let start = Instant::now();
         for _ in 0..ROUNDS {

@@ -1,8 +1,7 @@
 //! The closed loop on a world that counts.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rehearse_policy_bridge::closed_loop::{
@@ -282,9 +281,14 @@ fn a_policy_for_another_rig_is_refused_before_the_first_trial() {
 #[test]
 fn a_cancelled_run_says_how_many_trials_it_gave_up() {
     let cancel = Cancel::default();
-    let ended = Arc::new(AtomicUsize::new(0));
+    let (mut started, mut ended) = (0, 0);
     let mut observer = |event: Event<'_>| -> Result<(), ObserverError> {
-        if matches!(event, Event::Ended { .. }) && ended.fetch_add(1, Ordering::Relaxed) == 4 {
+        match event {
+            Event::Started { .. } => started += 1,
+            Event::Ended { .. } => ended += 1,
+            Event::Census { .. } | Event::Stepped { .. } => {}
+        }
+        if ended == 5 {
             cancel.cancel();
         }
         Ok(())
@@ -293,7 +297,8 @@ fn a_cancelled_run_says_how_many_trials_it_gave_up() {
     let mut world = AddingWorld::new(9.0);
     let summary =
         run(&mut world, vec![lane], &LoopOptions::default(), &mut observer, &cancel).unwrap();
-    assert!(summary.abandoned > 0 && summary.lanes[0].trials() < 1_000, "{summary}");
+    assert_eq!(summary.lanes[0].trials() + summary.abandoned, started, "{summary}");
+    assert!(started < 1_000);
     assert_eq!(world.open(), 0);
 }
 

@@ -202,7 +202,7 @@ impl Fake {
             }
             Misdeed::ClaimsTenGigabytes => {
                 let mut bytes = raw_reply(trial, "<f4", &[1 << 20, 2_560], &[]);
-                let at = bytes.windows(5).position(|window| window == b"\xc4\x04data").unwrap() + 6;
+                let at = bytes.windows(6).position(|window| window == b"\xc4\x04data").unwrap() + 6;
                 bytes.splice(at..at + 2, [0xc6, 0xff, 0xff, 0xff, 0xff]);
                 reply(bytes, request, trial, 1);
             }
