@@ -173,7 +173,7 @@ fn policies() -> Result<String, Failure> {
                     };
                     pearson(&pick(&real), &pick(&imagined)).unwrap_or(f64::NAN)
                 };
-                given(rehearse_scoring::bootstrap::bca(n, &r, RESAMPLES, LEVEL, seed))
+                given(&rehearse_scoring::bootstrap::bca(n, &r, RESAMPLES, LEVEL, seed))
             })?;
             writeln!(text, "| BCa over policies | {n} | {} | {bca}", source.name())?;
         }
@@ -242,6 +242,9 @@ fn table(truths: &[f64], trials: u64, rng: &mut impl RngCore) -> Result<Table, F
     Ok(Table::Aggregate(AggregateTable::new(cells.collect(), "simulated")?))
 }
 
+/// An interval of the mean of values.
+type Method = fn(&[f64], Seed) -> Result<Interval, BootstrapError>;
+
 fn means() -> Result<String, Failure> {
     let mut text = String::new();
     // Beta(½, 3/2) has the distribution of (r cos θ)² over the unit disc: of a coordinate, squared.
@@ -250,7 +253,6 @@ fn means() -> Result<String, Failure> {
             (rng.random::<f64>().sqrt(), std::f64::consts::TAU * rng.random::<f64>());
         (radius * angle.cos()).powi(2)
     };
-    type Method = fn(&[f64], Seed) -> Result<Interval, BootstrapError>;
     let methods: [(&str, Method); 3] = [
         ("percentile", |values, seed| {
             percentile(values.len(), &mean_of(values), RESAMPLES, LEVEL, seed)
@@ -263,7 +265,7 @@ fn means() -> Result<String, Failure> {
             let row = measure(name, RUNS.1, 0.25, |seed| {
                 let mut rng = seed.rng();
                 let values: Vec<f64> = (0..n).map(|_| credit(&mut rng)).collect();
-                given(method(&values, seed))
+                given(&method(&values, seed))
             })?;
             writeln!(text, "| {name} | {n} | {row}")?;
         }
@@ -276,9 +278,9 @@ fn mean_of(values: &[f64]) -> impl Fn(&[u32]) -> f64 + Sync {
 }
 
 /// No interval where the data allow none.
-fn given(interval: Result<Interval, BootstrapError>) -> Result<Option<Interval>, Failure> {
+fn given(interval: &Result<Interval, BootstrapError>) -> Result<Option<Interval>, Failure> {
     match interval {
-        Ok(interval) => Ok(Some(interval)),
+        Ok(interval) => Ok(Some(*interval)),
         Err(BootstrapError::TooFewResamples { .. } | BootstrapError::Level { .. }) => {
             Err("an option of the simulation is out of range".into())
         }

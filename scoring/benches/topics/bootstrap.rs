@@ -1,4 +1,4 @@
-//! Resampling: 10,000-resample BCa of 50 policies × 20 tasks × 50 trials, and agreement on it.
+//! Resampling: 10,000-resample `BCa` of 50 policies × 20 tasks × 50 trials, and agreement on it.
 
 use std::hint::black_box;
 
