@@ -92,9 +92,7 @@ def test_a_policy_behind_lerobots_server_is_served(
     seen = Observation({"front": pixels}, np.array([0.5, -0.5], np.float32), "pick")
     moved = Observation({"front": pixels}, np.array([0.6, -0.5], np.float32), "pick")
     with (
-        serve_policy(
-            policy, name="act", embodiment=RIG, chunk=CHUNK, session=session, block=False
-        ),
+        serve_policy(policy, name="act", embodiment=RIG, chunk=CHUNK, session=session, block=False),
         connect_policy("act", session=session, timeout=60) as client,
     ):
         client.reset("pick")
