@@ -1,6 +1,7 @@
 //! Trial tables as Parquet.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, Float64Array, RecordBatch, StringArray};
@@ -41,19 +42,38 @@ pub fn read_parquet<R>(source: R, file: &str, limits: &Limits) -> Result<Reading
 where
     R: ChunkReader + 'static,
 {
-    let metadata = load(&source, file)?;
-    let rows = metadata.metadata().file_metadata().num_rows();
-    if u64::try_from(rows).is_ok_and(|rows| rows > limits.rows) {
-        return Err(TableError::TooLarge {
-            what: "rows",
-            limit: limits.rows,
-            place: Place::file(file),
-        });
-    }
-    let header = header(&metadata, file)?;
-    let mut sink = Collector::new(file, header.form, *limits);
-    visit(source, metadata, &header, file, limits, &mut sink)?;
-    sink.finish(header.ignored)
+    guarded(file, || {
+        let metadata = load(&source, file)?;
+        let rows = metadata.metadata().file_metadata().num_rows();
+        if u64::try_from(rows).is_ok_and(|rows| rows > limits.rows) {
+            return Err(TableError::TooLarge {
+                what: "rows",
+                limit: limits.rows,
+                place: Place::file(file),
+            });
+        }
+        let header = header(&metadata, file)?;
+        let mut sink = Collector::new(file, header.form, *limits);
+        visit(source, metadata, &header, file, limits, &mut sink)?;
+        sink.finish(header.ignored)
+    })
+}
+
+/// Runs `decode`, and makes an error of a panic: the decoder of the `parquet` crate has assertions
+/// that damaged pages can fail. The panic's own message still goes to standard error.
+pub(super) fn guarded<T>(
+    file: &str,
+    decode: impl FnOnce() -> Result<T, TableError>,
+) -> Result<T, TableError> {
+    // Nothing that `decode` may leave half-changed outlives it.
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| cause.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(TableError::Parquet {
+            file: file.to_owned(),
+            source: ParquetError::General(format!("damaged data: {text}")),
+        })
+    })
 }
 
 /// Writes `table`: all columns of its form, null where nothing is known, compressed with

@@ -19,7 +19,7 @@ use parquet::errors::ParquetError;
 use rayon::prelude::*;
 
 use super::columns::{Column, Form};
-use super::parquet::{BATCH, as_number, header, load, visit};
+use super::parquet::{BATCH, as_number, guarded, header, load, visit};
 use super::row::{Counter, verdict};
 use super::{Limits, Place, Summary, TableError, Tally, Verdict};
 
@@ -40,18 +40,22 @@ const DENSE: usize = 1 << 14;
 /// [`TableError`]; [`TableError::NeedsTrials`] for an aggregated table.
 pub fn summarise_parquet(path: &Path, limits: &Limits) -> Result<Summary, TableError> {
     let name = path.display().to_string();
-    let metadata = load(&open(path)?, &name)?;
-    let header = header(&metadata, &name)?;
+    guarded(&name, || count(path, &name, limits))
+}
+
+fn count(path: &Path, name: &str, limits: &Limits) -> Result<Summary, TableError> {
+    let metadata = load(&open(path)?, name)?;
+    let header = header(&metadata, name)?;
     if header.form == Form::Aggregate {
-        return Err(TableError::NeedsTrials { needs: "a summary", file: name });
+        return Err(TableError::NeedsTrials { needs: "a summary", file: name.to_owned() });
     }
     let Some(metadata) = with_dictionaries(&metadata) else {
         // Columns of unusual types: slower, row by row.
-        let mut sink = Counter::new(&name, *limits);
-        visit(open(path)?, metadata, &header, &name, limits, &mut sink)?;
+        let mut sink = Counter::new(name, *limits);
+        visit(open(path)?, metadata, &header, name, limits, &mut sink)?;
         return sink.finish();
     };
-    let scan = Scan { path, name: &name, metadata: &metadata, limits };
+    let scan = Scan { path, name, metadata: &metadata, limits };
     let groups: Vec<usize> = (0..metadata.metadata().num_row_groups()).collect();
     let starts: Vec<u64> = metadata
         .metadata()
@@ -71,7 +75,7 @@ pub fn summarise_parquet(path: &Path, limits: &Limits) -> Result<Summary, TableE
             total.merge(&shard?, &scan)?;
         }
     }
-    total.finish(&name)
+    total.finish(name)
 }
 
 fn open(path: &Path) -> Result<File, TableError> {

@@ -1,7 +1,5 @@
 //! Exact tests, score statistics, adjusted p values and power against SciPy and statsmodels.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its fixture has failed")]
-
 use rehearse_scoring::compare::{Alternative, Paired, TwoByTwo, newcombe, score};
 use rehearse_scoring::multiple::{benjamini_hochberg, holm};
 use rehearse_scoring::power::z_power;

@@ -1,7 +1,5 @@
 //! Bradley–Terry and superiority against statsmodels and SciPy.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its fixture has failed")]
-
 use rehearse_scoring::ranking::{BradleyTerry, rate_superiority, trial_superiority};
 use serde::Deserialize;
 

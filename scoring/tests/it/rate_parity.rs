@@ -1,7 +1,5 @@
 //! Intervals and distributions against SciPy and statsmodels.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its fixture has failed")]
-
 use rehearse_scoring::rate::{clopper_pearson, jeffreys, wilson};
 use rehearse_scoring::special::{
     binomial_cdf, binomial_pmf, binomial_tail, hypergeometric_pmf, normal_quantile,

@@ -1,7 +1,5 @@
 //! Trial tables as files: both formats, both forms, and what broken files come to.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its fixture has failed")]
-
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
