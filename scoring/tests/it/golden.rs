@@ -122,9 +122,9 @@ fn reachable(panel: &Panel) -> (f64, f64) {
             let tried = [printed - HALF_STEP, printed, printed + HALF_STEP].map(|moved| {
                 let (mut real, mut imagined) = (real.clone(), imagined.clone());
                 if place < n {
-                    real[place] = moved
+                    real[place] = moved;
                 } else {
-                    imagined[place - n] = moved
+                    imagined[place - n] = moved;
                 }
                 (value(&real, &imagined), real, imagined)
             });
