@@ -2,4 +2,5 @@
 
 mod architecture;
 mod logs;
+mod scoring;
 mod support;

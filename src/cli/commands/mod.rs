@@ -1,10 +1,18 @@
 //! The subcommands.
 
+pub mod agree;
+pub mod bridge;
+pub mod budget;
+pub mod calibrate;
+pub mod compare;
 pub mod fidelity;
 pub mod logs;
 pub mod policies;
 pub mod policy;
 pub mod record;
+pub mod run;
+pub mod score;
+mod tables;
 pub mod train;
 
 use clap::Subcommand;
@@ -22,12 +30,26 @@ pub enum Command {
     /// Serve a policy, or check one
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Plug in the policy servers of other projects: openpi, GR00T, vla-eval, OpenVLA
+    Bridge(bridge::BridgeArgs),
     /// Run any policy in any world and write what happens as a LeRobotDataset
     Record(record::RecordArgs),
+    /// Run a suite: every policy in every scenario, into a run directory
+    Run(run::RunArgs),
     /// Train a world model on the logs of a robot
     Train(train::TrainArgs),
     /// Replay logged episodes in a trained model and measure how faithful it is
     Fidelity(fidelity::FidelityArgs),
+    /// Success rates from trial tables, with their intervals and the ranking
+    Score(score::ScoreArgs),
+    /// Is one policy better than another, and how many trials would settle it
+    Compare(compare::CompareArgs),
+    /// How far imagined results agree with real ones
+    Agree(agree::AgreeArgs),
+    /// Real success rates from few real trials and many imagined ones
+    Calibrate(calibrate::CalibrateArgs),
+    /// Which real trials to run next, and how many are enough
+    Budget(budget::BudgetArgs),
 }
 
 impl Command {
@@ -40,9 +62,16 @@ impl Command {
             Self::Logs(command) => command.run(printer),
             Self::Policies(arguments) => arguments.run(printer),
             Self::Policy(command) => command.run(printer),
+            Self::Bridge(arguments) => arguments.run(printer),
             Self::Record(arguments) => arguments.run(printer),
+            Self::Run(arguments) => arguments.run(printer),
             Self::Train(args) => args.run(printer),
             Self::Fidelity(args) => args.run(printer),
+            Self::Score(arguments) => arguments.run(printer),
+            Self::Compare(arguments) => arguments.run(printer),
+            Self::Agree(arguments) => arguments.run(printer),
+            Self::Calibrate(arguments) => arguments.run(printer),
+            Self::Budget(arguments) => arguments.run(printer),
         }
     }
 }
