@@ -102,7 +102,7 @@ pub(super) fn plan(
             .ok_or(ActionError::Empty { steps: 0, dimensions: chunk.dimensions() })?,
     };
     let mut last = last.to_vec();
-    let mut values = Vec::with_capacity((delay_steps + execute) * channels.len());
+    let mut values = Vec::with_capacity((delay_steps + fresh.steps()) * channels.len());
     for step in 0..delay_steps {
         let old = match latency.waiting {
             WhileWaiting::KeepExecuting => rest.and_then(|rest| rest.step(step)),

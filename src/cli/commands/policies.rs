@@ -126,29 +126,29 @@ impl Roll {
     fn table(&self) -> String {
         let mut text = format!("{} found\n", self.peers.len());
         for Row { kind, name, info, problem } in &self.peers {
-            // Writing into a string does not fail.
-            drop(write!(text, "\n{kind} {name}"));
+            let _infallible = write!(text, "\n{kind} {name}");
             if let Some(problem) = problem {
-                drop(writeln!(text, "\n  {problem}"));
+                let _infallible = writeln!(text, "\n  {problem}");
             }
             let Some(Stated { software, embodiment, chunk, max_batch, digest, round_trip_ms }) =
                 info
             else {
                 continue;
             };
-            drop(writeln!(text, "  {round_trip_ms:.2} ms away, served by {software}"));
+            let _infallible = writeln!(text, "  {round_trip_ms:.2} ms away, served by {software}");
             let robot = embodiment.robot.as_deref().unwrap_or("not stated");
-            drop(writeln!(text, "  robot    {robot}, {}", embodiment.rate));
+            let _infallible = writeln!(text, "  robot    {robot}, {}", embodiment.rate);
             let cameras: Vec<_> = embodiment.cameras.iter().map(ToString::to_string).collect();
-            drop(writeln!(text, "  cameras  {}", list(&cameras)));
-            drop(writeln!(text, "  state    {}", list(&names(&embodiment.proprioception))));
-            drop(writeln!(text, "  action   {}", list(&names(&embodiment.actions))));
+            let _infallible = writeln!(text, "  cameras  {}", list(&cameras));
+            let _infallible =
+                writeln!(text, "  state    {}", list(&names(&embodiment.proprioception)));
+            let _infallible = writeln!(text, "  action   {}", list(&names(&embodiment.actions)));
             if let Some(chunk) = chunk {
-                drop(writeln!(text, "  chunk    {chunk} actions"));
+                let _infallible = writeln!(text, "  chunk    {chunk} actions");
             }
-            drop(writeln!(text, "  batch    up to {max_batch} trials"));
+            let _infallible = writeln!(text, "  batch    up to {max_batch} trials");
             if let Some(digest) = digest {
-                drop(writeln!(text, "  digest   {digest}"));
+                let _infallible = writeln!(text, "  digest   {digest}");
             }
         }
         text

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use rehearse_policy_bridge::closed_loop::{
-    Cancel, Event, Lane, Latency, LoopOptions, Observer, ObserverError, StaleActions, SuccessRule,
-    Trial, WhileWaiting, run,
+    Cancel, Event, Lane, LaneSummary, Latency, LoopOptions, Observer, ObserverError, StaleActions,
+    SuccessRule, Trial, WhileWaiting, run,
 };
 use rehearse_policy_bridge::zenoh::{Name, RemotePolicy, RemoteWorld};
 use rehearse_scenarios::embodiment::Embodiment;
@@ -157,7 +157,7 @@ impl RecordArgs {
             written.frames,
             self.out.display()
         ));
-        let voids: u64 = summary.lanes.iter().map(|lane| lane.voids()).sum();
+        let voids: u64 = summary.lanes.iter().map(LaneSummary::voids).sum();
         Ok(if voids == 0 { ExitStatus::Success } else { ExitStatus::Failure })
     }
 

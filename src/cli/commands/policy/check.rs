@@ -89,12 +89,11 @@ impl CheckArgs {
     }
 
     /// What the policy is compared with, and what it is shown.
-    #[expect(clippy::type_complexity, reason = "two optional things, unpacked at once")]
     fn other(
         &self,
         session: &Session,
         used: &Embodiment,
-    ) -> anyhow::Result<(Option<(String, Embodiment)>, Option<Observation>)> {
+    ) -> anyhow::Result<(Option<Other>, Option<Observation>)> {
         if let Some(world) = &self.world {
             let options = self.patience.options()?;
             let remote = RemoteWorld::connect(session, &Name::new(&**world)?, options)?;
@@ -115,6 +114,9 @@ impl CheckArgs {
         Ok((Some((format!("log {}", folder.display()), rig)), Some(seen)))
     }
 }
+
+/// A name, and the facts of its rig.
+type Other = (String, Embodiment);
 
 fn table_of(census: &Census) -> String {
     let lines = |what: &str, differences: &[Difference]| -> String {
