@@ -33,7 +33,7 @@ serve() {
     "$@" >"$log" 2>&1 &
     local process=$!
     started+=("$process")
-    while ! grep -q "$word" "$log"; do
+    while ! grep -qs "$word" "$log"; do
         if ! kill -0 "$process" 2>/dev/null; then
             cat "$log" >&2
             return 1
