@@ -198,9 +198,10 @@ mod tests {
         assert!(matches!(pearson(&[1.0], &[1.0]), Err(AgreementError::TooFew { .. })));
         assert!(matches!(pearson(&[1.0, 2.0], &[1.0]), Err(AgreementError::Length { .. })));
         let nan = pearson(&[1.0, 2.0], &[1.0, f64::NAN]);
-        assert!(
-            matches!(nan, Err(AgreementError::NotFinite { side: Side::Imagined, index: 1, .. }))
-        );
+        assert!(matches!(
+            nan,
+            Err(AgreementError::NotFinite { side: Side::Imagined, index: 1, .. })
+        ));
     }
 
     #[test]

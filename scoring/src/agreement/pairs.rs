@@ -231,18 +231,12 @@ impl Measured {
     fn of(scores: Vec<f64>) -> Self {
         let rate = scores.iter().sum::<f64>() / scores.len() as f64;
         let whole = scores.iter().all(|&score| score == 0.0 || score == 1.0);
-        let noise =
-            if whole { Noise::Trials(scores.len() as u64) } else { Noise::Scores(scores) };
+        let noise = if whole { Noise::Trials(scores.len() as u64) } else { Noise::Scores(scores) };
         Self { rate, noise }
     }
 }
 
-fn warn_one_sided(
-    side: Side,
-    cells: &Cells,
-    shared: &BTreeSet<Key>,
-    warnings: &mut Vec<Warning>,
-) {
+fn warn_one_sided(side: Side, cells: &Cells, shared: &BTreeSet<Key>, warnings: &mut Vec<Warning>) {
     let kept: BTreeSet<&str> = shared.iter().map(|(policy, _)| policy.as_str()).collect();
     let all: BTreeSet<&str> = cells.keys().map(|(policy, _)| policy.as_str()).collect();
     let policies: Vec<String> = all.difference(&kept).map(|&policy| policy.to_owned()).collect();

@@ -103,7 +103,10 @@ fn estimate(data_len: usize, statistic: &(dyn Fn(&[u32]) -> f64 + Sync)) -> f64 
 
 /// The acceleration of `statistic`, leaving out one observation at a time, or one of
 /// [`MAX_LEFT_OUT`] groups of neighbours.
-pub(crate) fn jackknife(data_len: usize, statistic: &(dyn Fn(&[u32]) -> f64 + Sync)) -> Acceleration {
+pub(crate) fn jackknife(
+    data_len: usize,
+    statistic: &(dyn Fn(&[u32]) -> f64 + Sync),
+) -> Acceleration {
     let groups = data_len.min(MAX_LEFT_OUT);
     let bound = |group: usize| (group * data_len / groups) as u32;
     let values: Vec<f64> = (0..groups)

@@ -30,15 +30,16 @@ pub(super) fn write(table: &Table) -> Result<String, ReportError> {
                     record.extend(numbers);
                     record.push(method.to_string());
                 }
-                (ColumnKind::Interval, _) => record.extend(std::array::repeat::<_, 4>(String::new())),
+                (ColumnKind::Interval, _) => {
+                    record.extend(std::array::repeat::<_, 4>(String::new()));
+                }
                 (ColumnKind::Text | ColumnKind::Number, value) => record.push(plain(value)),
             }
         }
         writer.write_record(&record).map_err(failed)?;
     }
-    let bytes = writer
-        .into_inner()
-        .map_err(|error| failed(::csv::Error::from(error.into_error())))?;
+    let bytes =
+        writer.into_inner().map_err(|error| failed(::csv::Error::from(error.into_error())))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

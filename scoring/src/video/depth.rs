@@ -105,10 +105,9 @@ impl DepthCurve {
     /// Means over the depths of `bin`, every frame counting the same.
     pub fn row(&self, bin: DepthBin) -> DepthRow {
         let held = self.sums.iter().enumerate().filter(|(depth, _)| bin.holds(*depth));
-        let (frames, psnr, ssim) =
-            held.fold((0, 0.0, 0.0), |(frames, psnr, ssim), (_, sums)| {
-                (frames + sums.0, psnr + sums.1, ssim + sums.2)
-            });
+        let (frames, psnr, ssim) = held.fold((0, 0.0, 0.0), |(frames, psnr, ssim), (_, sums)| {
+            (frames + sums.0, psnr + sums.1, ssim + sums.2)
+        });
         let mean = |sum: f64| (frames > 0).then(|| sum / frames as f64);
         DepthRow { depth: bin.name(), frames, psnr: mean(psnr), ssim: mean(ssim) }
     }
@@ -150,7 +149,11 @@ mod tests {
             (DepthCurve::default(), DepthCurve::default(), DepthCurve::default());
         for depth in 0..9 {
             let (psnr, ssim) = (30.0 - depth as f64, 0.9);
-            if depth % 2 == 0 { left.add(depth, psnr, ssim) } else { right.add(depth, psnr, ssim) }
+            if depth % 2 == 0 {
+                left.add(depth, psnr, ssim);
+            } else {
+                right.add(depth, psnr, ssim);
+            }
             whole.add(depth, psnr, ssim);
         }
         left.merge(&right);

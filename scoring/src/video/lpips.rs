@@ -75,8 +75,7 @@ mod tests {
     #[test]
     fn orthogonal_features_by_hand() {
         // One place, unit vectors at a right angle: 0.5·1 + 0.25·1.
-        let (truth, predicted) =
-            (arr3(&[[[3.0_f32]], [[0.0]]]), arr3(&[[[0.0_f32]], [[7.0]]]));
+        let (truth, predicted) = (arr3(&[[[3.0_f32]], [[0.0]]]), arr3(&[[[0.0_f32]], [[7.0]]]));
         let layer = FeatureLayer {
             truth: truth.view(),
             predicted: predicted.view(),

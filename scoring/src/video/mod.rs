@@ -23,7 +23,5 @@ pub use features::{frechet_distance, kernel_distance};
 pub use flow::{Flow, FlowOptions, horn_schunck};
 pub use lpips::{FeatureLayer, lpips};
 pub use psnr::{PSNR_CAP_DB, mean_squared_error, psnr};
-pub use rollout::{
-    Smoothness, progressive_mean, simulation_consistency, transition_smoothness,
-};
+pub use rollout::{Smoothness, progressive_mean, simulation_consistency, transition_smoothness};
 pub use ssim::{SsimOptions, SsimWindow, ssim};

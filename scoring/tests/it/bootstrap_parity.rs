@@ -3,8 +3,7 @@
 use proptest::prelude::*;
 use rehearse_scenarios::seed::Seed;
 use rehearse_scoring::bootstrap::{
-    Acceleration, Replicates, basic, bca, mean_bca, percentile, proportion_bca,
-    stratified_mean_bca,
+    Acceleration, Replicates, basic, bca, mean_bca, percentile, proportion_bca, stratified_mean_bca,
 };
 use serde::Deserialize;
 

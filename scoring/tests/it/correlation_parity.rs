@@ -72,8 +72,7 @@ fn exact_permutation_tests_are_scipys() {
     for case in cases() {
         let Some(expected) = case.permutation_p else { continue };
         let blocks = vec![0; case.real.len()];
-        let got =
-            permutation_p(&case.real, &case.imagined, &blocks, 0, Seed::root(0)).unwrap();
+        let got = permutation_p(&case.real, &case.imagined, &blocks, 0, Seed::root(0)).unwrap();
         assert!(got.exact);
         assert!((got.p - expected).abs() < TOLERANCE, "{} not {expected}", got.p);
         assert!(got.p >= got.floor - 1e-15);
