@@ -25,3 +25,28 @@ deny:
 # Spelling (needs typos-cli).
 typos:
     typos
+
+# Rewrites a log and reads every item of it back in the official Python lerobot 0.4.4.
+parity-lerobot log="examples/logs/droid":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    target="${CARGO_TARGET_DIR:-target}"
+    venv="$target/parity/lerobot"
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet lerobot==0.4.4
+    cargo build --release -p rehearse-scenarios --example rewrite_log
+    out="$(mktemp -d)"
+    trap 'rm -rf "$out"' EXIT
+    "$target/release/examples/rewrite_log" write "{{ log }}" "$out/log"
+    "$venv/bin/python" scenarios/tools/parity_lerobot.py "{{ log }}" "$out/log" "$target/release/examples/rewrite_log"
+
+# Compares every decoded frame of a log's videos with PyAV.
+parity-video log="examples/logs/droid":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    target="${CARGO_TARGET_DIR:-target}"
+    venv="$target/parity/video"
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet av numpy
+    cargo build --release -p rehearse-scenarios --example decode
+    "$venv/bin/python" scenarios/tools/check_video.py --decode "$target/release/examples/decode" "{{ log }}"

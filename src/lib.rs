@@ -44,6 +44,8 @@ pub use rehearse_scenarios as scenarios;
 pub use rehearse_scoring as scoring;
 pub use rehearse_world_model as world_model;
 
+pub mod run;
+
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "rerun")]

@@ -30,10 +30,7 @@ impl Destination {
             Self::File(path) => builder.save(path)?,
             Self::Viewer(address) => builder.connect_grpc_opts(address)?,
         };
-        layout.send(
-            &stream,
-            BlueprintActivation { make_active: true, make_default: true },
-        )?;
+        layout.send(&stream, BlueprintActivation { make_active: true, make_default: true })?;
         Ok(stream)
     }
 }

@@ -6,15 +6,17 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder as _};
 use ndarray::Array2;
 use rehearse_scenarios::embodiment::{Channel, Embodiment};
-use rehearse_scenarios::log::RobotLog;
+use rehearse_scenarios::log::{EpisodeTable, RobotLog};
 use rehearse_scenarios::observation::Image;
-use rehearse_world_model::partition::{self, Chunk};
+use rehearse_world_model::partition::{Chunk, Motion, partition};
+use rehearse_world_model::statistics::motion_channels;
 use rerun::blueprint::{
     Blueprint, ContainerLike, Horizontal, Spatial2DView, TextDocumentView, TimeSeriesView, Vertical,
 };
 use rerun::{EncodedImage, RecordingStream, Scalars, SeriesLines, TextDocument};
 
 use super::{Destination, VizError};
+use rehearse_world_model::ModelError;
 
 /// JPEG quality of images in a recording, out of 100: small, and no visible loss.
 const JPEG_QUALITY: u8 = 92;
@@ -57,7 +59,7 @@ pub fn send_log_episode(
     name_lines(&stream, "state", &embodiment.proprioception)?;
     name_lines(&stream, "action", &embodiment.actions)?;
 
-    let chunks = partition::of_log(embodiment, &table.state, &table.action, alpha)?;
+    let chunks = chunks(embodiment, &table, alpha)?;
     for (frame, &seconds) in table.timestamps.iter().enumerate() {
         stream.set_time_sequence("frame", frame as i64);
         stream.set_duration_secs("time", seconds);
@@ -97,14 +99,41 @@ fn layout(embodiment: &Embodiment) -> Blueprint {
     let numbers = ["state", "action", "success", "chunk"]
         .map(|entity| TimeSeriesView::new(entity).with_origin(entity).into());
     let left = Vertical::new(
-        (!cameras.is_empty())
-            .then(|| Horizontal::new(cameras).into())
-            .into_iter()
-            .chain(numbers),
+        (!cameras.is_empty()).then(|| Horizontal::new(cameras).into()).into_iter().chain(numbers),
     )
     .with_row_shares(vec![3.0, 1.5, 1.5, 0.7, 0.7]);
     let about = TextDocumentView::new("about").with_origin("about");
     Blueprint::new(Horizontal::new([left.into(), about.into()]).with_column_shares(vec![3.0, 1.0]))
+}
+
+/// Cuts the episode as the world model does: by the hand's motion and the gripper's state, which is
+/// whether its command lies above the middle of its range.
+fn chunks(
+    embodiment: &Embodiment,
+    table: &EpisodeTable,
+    alpha: f64,
+) -> Result<Vec<Chunk>, ModelError> {
+    let motion = motion_channels(embodiment);
+    let positions: Vec<f32> = table
+        .state
+        .rows()
+        .into_iter()
+        .flat_map(|state| motion.iter().map(move |&channel| state[channel]))
+        .collect();
+    let mut gripper = vec![0_u64; table.frames()];
+    for (bit, channel) in embodiment.gripper_actions().into_iter().enumerate() {
+        let commands = table.action.column(channel);
+        let [low, high] = embodiment.actions[channel].bounds.unwrap_or_else(|| {
+            commands.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &command| {
+                [low.min(f64::from(command)), high.max(f64::from(command))]
+            })
+        });
+        for (state, &command) in gripper.iter_mut().zip(commands) {
+            *state |= u64::from(f64::from(command) > 0.5 * (low + high)) << (bit % 64);
+        }
+    }
+    let motion = Motion { positions: &positions, dimensions: motion.len(), gripper: &gripper };
+    partition(motion, alpha)
 }
 
 fn name_lines(

@@ -108,7 +108,10 @@ fn convert_takes_a_part_and_resizes_it() {
     assert_eq!(run.code, 0, "{run:?}");
     let found = logs("inspect", &out, &["--format", "json"]).json();
     assert_eq!((&found["episodes"], &found["frames"]), (&json!(1), &json!(33)));
-    assert_eq!(found["cameras"][2], json!({"name": "wrist", "height": 48, "width": 64, "codec": "h264"}));
+    assert_eq!(
+        found["cameras"][2],
+        json!({"name": "wrist", "height": 48, "width": 64, "codec": "h264"})
+    );
     assert_eq!(logs("check", &out, &[]).code, 0);
 }
 

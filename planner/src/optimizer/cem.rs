@@ -74,7 +74,12 @@ impl Method for Cem {
         limits.project_candidates(&Tensor::cat(&all, 1)?)
     }
 
-    fn learn(&mut self, candidates: &Tensor, costs: &Tensor, _limits: &Limits) -> Result<Iteration> {
+    fn learn(
+        &mut self,
+        candidates: &Tensor,
+        costs: &Tensor,
+        _limits: &Limits,
+    ) -> Result<Iteration> {
         let costs = cost_rows(candidates, costs)?;
         let mut order: Vec<_> = costs.iter().map(|costs| ranked(costs)).collect();
         let best_cost = best_cost(&costs, &order);

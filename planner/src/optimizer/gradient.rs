@@ -75,9 +75,8 @@ impl Method for Gradient {
             let second = self.second_moment.affine(1.0 / (1.0 - BETA_2.powi(self.steps)), 0.0)?;
             let step = (first / second.sqrt()?.affine(1.0, EPSILON)?)?;
             let old = self.plans.as_tensor().detach();
-            let next = limits
-                .relax_candidates(&(&old - step.affine(self.learning_rate, 0.0)?)?)?
-                .detach();
+            let next =
+                limits.relax_candidates(&(&old - step.affine(self.learning_rate, 0.0)?)?)?.detach();
             moved = distance(&next, &old)?;
             self.plans.set(&next)?;
         }

@@ -36,7 +36,12 @@ impl Method for Mppi {
         limits.project_candidates(&Tensor::cat(&[mean, drawn], 1)?)
     }
 
-    fn learn(&mut self, candidates: &Tensor, costs: &Tensor, _limits: &Limits) -> Result<Iteration> {
+    fn learn(
+        &mut self,
+        candidates: &Tensor,
+        costs: &Tensor,
+        _limits: &Limits,
+    ) -> Result<Iteration> {
         let costs = cost_rows(candidates, costs)?;
         let order: Vec<_> = costs.iter().map(|costs| ranked(costs)).collect();
         let best_cost = best_cost(&costs, &order);

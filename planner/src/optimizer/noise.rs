@@ -66,9 +66,8 @@ struct Spectrum {
 impl Spectrum {
     fn new(length: usize, beta: f32) -> Self {
         let n = length as f32;
-        let scale: Vec<f32> = (0..=length / 2)
-            .map(|k| ((k as f32).max(1.0) / n).powf(-beta / 2.0))
-            .collect();
+        let scale: Vec<f32> =
+            (0..=length / 2).map(|k| ((k as f32).max(1.0) / n).powf(-beta / 2.0)).collect();
         let last = scale.len().saturating_sub(1);
         let power: f32 = scale
             .iter()
@@ -121,8 +120,7 @@ mod tests {
 
     fn lines(beta: f32) -> Vec<Vec<f32>> {
         let shape = NoiseShape { candidates: 4000, blocks: 12 };
-        let noise =
-            draw(&[Seed::root(3)], 0, shape, &[false], beta, &Device::Cpu).unwrap();
+        let noise = draw(&[Seed::root(3)], 0, shape, &[false], beta, &Device::Cpu).unwrap();
         noise.squeeze(3).unwrap().squeeze(0).unwrap().to_vec2().unwrap()
     }
 
@@ -147,9 +145,8 @@ mod tests {
     fn a_batch_draws_what_its_singles_draw() {
         let shape = NoiseShape { candidates: 3, blocks: 4 };
         let seeds = [Seed::root(1), Seed::root(2)];
-        let draw = |seeds: &[Seed]| {
-            draw(seeds, 1, shape, &[false, true], 2.0, &Device::Cpu).unwrap()
-        };
+        let draw =
+            |seeds: &[Seed]| draw(seeds, 1, shape, &[false, true], 2.0, &Device::Cpu).unwrap();
         let (batch, single) = (draw(&seeds), draw(&seeds[1..]));
         let flat = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(flat(batch.narrow(0, 1, 1).unwrap()), flat(single));

@@ -139,7 +139,9 @@ impl Search {
             OptimizerSettings::RandomShooting(shooting) => {
                 run(&mut Shooting::new(shooting, seeds, start), 0..all, &mut best)?;
             }
-            OptimizerSettings::Cem(cem) => run(&mut Cem::new(cem, seeds, start)?, 0..all, &mut best)?,
+            OptimizerSettings::Cem(cem) => {
+                run(&mut Cem::new(cem, seeds, start)?, 0..all, &mut best)?
+            }
             OptimizerSettings::Mppi(mppi) => {
                 run(&mut Mppi::new(mppi, seeds, start), 0..all, &mut best)?;
             }

@@ -32,7 +32,12 @@ impl Method for Shooting {
         limits.project_candidates(&noise.affine(f64::from(spread), 0.0)?.broadcast_add(&around)?)
     }
 
-    fn learn(&mut self, candidates: &Tensor, costs: &Tensor, _limits: &Limits) -> Result<Iteration> {
+    fn learn(
+        &mut self,
+        candidates: &Tensor,
+        costs: &Tensor,
+        _limits: &Limits,
+    ) -> Result<Iteration> {
         let costs = cost_rows(candidates, costs)?;
         let order: Vec<_> = costs.iter().map(|costs| ranked(costs)).collect();
         let best = best_cost(&costs, &order);

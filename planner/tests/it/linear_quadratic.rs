@@ -63,9 +63,9 @@ impl MassOnALine {
     }
 
     fn optimum(&self) -> (DVector<f64>, f64) {
-        let hessian = self.gain.transpose() * &self.gain + DMatrix::identity(STEPS, STEPS) * PUSH_COST;
-        let pushes =
-            hessian.cholesky().unwrap().solve(&(-(self.gain.transpose() * &self.free)));
+        let hessian =
+            self.gain.transpose() * &self.gain + DMatrix::identity(STEPS, STEPS) * PUSH_COST;
+        let pushes = hessian.cholesky().unwrap().solve(&(-(self.gain.transpose() * &self.free)));
         let states = &self.free + &self.gain * &pushes;
         let cost = states.norm_squared() + PUSH_COST * pushes.norm_squared();
         (pushes, cost)
@@ -109,7 +109,8 @@ fn excess(optimizer: OptimizerSettings, iterations: usize) -> f64 {
 
 #[test]
 fn each_optimiser_reaches_the_optimum_within_its_tolerance() {
-    let cem = CemSettings { candidates: 128, elites: 16, min_spread: 0.0, ..CemSettings::default() };
+    let cem =
+        CemSettings { candidates: 128, elites: 16, min_spread: 0.0, ..CemSettings::default() };
     let icem = CemSettings { noise_beta: 1.0, keep_elites: 5, ..cem.clone() };
     let mppi = MppiSettings { candidates: 256, spread: 0.2, temperature: 0.2, noise_beta: 0.0 };
     let gradient = GradientSettings { restarts: 2, learning_rate: 0.05, spread: 0.3 };

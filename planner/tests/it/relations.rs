@@ -111,12 +111,15 @@ fn no_candidate_and_no_plan_breaks_the_limits() {
             .solve(&problems, None, &mut |actions| {
                 let (problems, candidates, steps, dimensions) = actions.dims4()?;
                 assert_eq!((problems, steps, dimensions), (2, 10, 3));
-                let every_other =
-                    Tensor::new(&[0u32, 2, 4, 6, 8], actions.device())?;
+                let every_other = Tensor::new(&[0u32, 2, 4, 6, 8], actions.device())?;
                 let blocks = actions.index_select(&every_other, 2)?;
                 let unit = limits.unit_from_actions(&blocks)?.flatten(0, 1)?;
                 check(&unit, !relaxed)?;
-                Ok(actions.affine(1.0, -9.0)?.sqr()?.sum((2, 3))?.reshape((problems, candidates))?)
+                Ok(actions
+                    .affine(1.0, -9.0)?
+                    .sqr()?
+                    .sum((2, 3))?
+                    .reshape((problems, candidates))?)
             })
             .unwrap();
         check(&solution.unit, true).unwrap();

@@ -3,12 +3,14 @@
 //! A suite is one TOML file. Unknown keys are refused, and an error names the file and the path
 //! of the key. [`Suite::trials`] expands it to its trials, each with a stable id.
 
+mod edit;
 mod error;
 mod file;
 mod scenario;
 mod trial;
 mod variation;
 
+pub use edit::Varied;
 pub use error::SuiteError;
 pub use file::{PolicyEntry, PolicySource, Starts, Suite, TaskEntry, WorldSource};
 pub use scenario::Scenario;

@@ -1,0 +1,81 @@
+//! `rehearse logs convert`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use rehearse_scenarios::log::{ConvertOptions, LogSettings, convert};
+use rehearse_scenarios::video::Codec;
+
+use crate::cli::{ExitStatus, Printer};
+
+/// Arguments of `rehearse logs convert`.
+///
+/// Example: `rehearse logs convert examples/logs/droid small --size 96x160 --split val`
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// The log to read: LeRobotDataset v2.1 or v3.0
+    input: PathBuf,
+    /// The folder to write, v3.0; it must not be there yet, or be empty
+    output: PathBuf,
+    /// Height and width of all images in pixels, as in `128x128`; as they are if not stated
+    #[arg(long, value_parser = size)]
+    size: Option<(u32, u32)>,
+    /// Keep the episodes of this split only
+    #[arg(long)]
+    split: Option<String>,
+    /// Keep the episodes of this task only: its name in `meta/trials.csv`, or an instruction
+    #[arg(long)]
+    task: Option<String>,
+    /// How the videos are compressed
+    #[arg(long, value_enum, default_value_t)]
+    codec: VideoCodec,
+    /// Quality of the videos: 0 is best, 63 smallest
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=63))]
+    crf: u8,
+}
+
+/// A codec that can be written.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum VideoCodec {
+    /// AV1, as LeRobot writes it: small, slow to write
+    #[default]
+    Av1,
+    /// H.264: quick to write
+    H264,
+}
+
+fn size(text: &str) -> Result<(u32, u32), String> {
+    let parsed = text.split_once('x').and_then(|(height, width)| {
+        let side = |text: &str| text.parse::<u32>().ok().filter(|side| *side > 0);
+        Some((side(height)?, side(width)?))
+    });
+    parsed.ok_or_else(|| "write height and width in pixels, as in 128x128".to_owned())
+}
+
+impl ConvertArgs {
+    /// Writes the log anew.
+    ///
+    /// # Errors
+    /// If the log cannot be read, nothing of it is kept, or the output cannot be written.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        let Self { input, output, size, split, task, codec, crf } = self;
+        let codec = match codec {
+            VideoCodec::Av1 => Codec::Av1,
+            VideoCodec::H264 => Codec::H264,
+        };
+        let options = ConvertOptions {
+            settings: LogSettings { codec, crf, ..LogSettings::default() },
+            resize: size,
+            split,
+            task,
+        };
+        let written = convert(&input, &output, &options)?;
+        printer.note(&format!(
+            "wrote {} episodes, {} frames to {}",
+            written.episodes,
+            written.frames,
+            output.display()
+        ));
+        Ok(ExitStatus::Success)
+    }
+}

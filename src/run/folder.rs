@@ -1,0 +1,189 @@
+//! The run directory, and nobody else's hand in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use rehearse_scenarios::embodiment::Embodiment;
+use rehearse_scenarios::episode::Episode;
+use rehearse_scenarios::log::{
+    Column, Dtype, EpisodeEnd, Feature, Frame, LogSettings, LogWriter, TrialRow,
+};
+use rehearse_scenarios::video::Codec;
+use rehearse_scoring::trial::{self, Table, Trial, TrialTable, Verdict};
+
+use super::journal::{Entry, Journal};
+use super::manifest::Manifest;
+use super::spool::Spool;
+use super::{Plan, RunError};
+
+/// The column of the dataset that holds the world's belief after each action.
+const BELIEF: &str = "next.success_belief";
+
+/// An open run directory:
+/// `manifest.json`, `events.jsonl`, and once the run is done `trials.parquet` and `episodes/`.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    journal: Journal,
+    spool: Option<Spool>,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl RunFolder {
+    /// Opens the run directory `path` for the run that `manifest` describes.
+    ///
+    /// Without `resume` it must not hold a run yet; with it, it may, and must then hold the same
+    /// run. With `keep_episodes`, episodes are stored.
+    ///
+    /// # Errors
+    /// [`RunError::Exists`], [`RunError::OtherRun`], [`RunError::Damaged`], [`RunError::File`].
+    pub fn open(
+        path: &Path,
+        manifest: &Manifest,
+        resume: bool,
+        keep_episodes: bool,
+    ) -> Result<Self, RunError> {
+        let manifest_path = Manifest::path(path);
+        if manifest_path.exists() {
+            if !resume {
+                return Err(RunError::Exists { path: path.to_owned() });
+            }
+            Manifest::read(path)?.check_same(manifest, path)?;
+        } else {
+            std::fs::create_dir_all(path).map_err(RunError::file("create", path))?;
+            let text = serde_json::to_vec_pretty(manifest)
+                .map_err(|error| RunError::damaged(&manifest_path, error))?;
+            write_whole(&manifest_path, &text)?;
+        }
+        let (journal, entries) = Journal::open(&path.join("events.jsonl"))?;
+        let finished = path.join("trials.parquet").exists();
+        let spool = if keep_episodes && !finished {
+            Some(Spool::open(path.join("episodes.waiting"))?)
+        } else {
+            None
+        };
+        Ok(Self { path: path.to_owned(), journal, spool, entries })
+    }
+
+    /// The run directory's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a trial has ended, in this process or in one before.
+    pub fn has(&self, trial: &str) -> bool {
+        self.entries.contains_key(trial)
+    }
+
+    /// How the trials ended so far, by id.
+    pub const fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
+    }
+
+    /// Stores how a trial ended, its episode first.
+    ///
+    /// # Errors
+    /// [`RunError::File`].
+    pub fn add(&mut self, entry: Entry, episode: &Episode) -> Result<(), RunError> {
+        if let Some(spool) = &self.spool {
+            spool.put(&entry.trial, episode)?;
+        }
+        self.journal.add(&entry)?;
+        self.entries.insert(entry.trial.clone(), entry);
+        Ok(())
+    }
+
+    /// Writes the table of trials and the dataset of episodes, in the order of the plan, and
+    /// returns the table.
+    ///
+    /// # Errors
+    /// [`RunError::Table`], [`RunError::Log`], [`RunError::File`].
+    pub fn finish(mut self, plan: &Plan, rig: &Embodiment) -> Result<TrialTable, RunError> {
+        let ordered: Vec<&Entry> =
+            plan.trials.iter().filter_map(|trial| self.entries.get(trial.id.as_str())).collect();
+        if let Some(spool) = self.spool.take() {
+            write_episodes(&self.path.join("episodes"), rig, &ordered, &spool)?;
+            spool.remove()?;
+        }
+        let trials = ordered.into_iter().map(trial_of).collect();
+        let table = TrialTable::new(trials, "the run")?;
+        let path = self.path.join("trials.parquet");
+        let partial = self.path.join("trials.partial.parquet");
+        trial::write(&Table::Trials(table.clone()), &partial)?;
+        std::fs::rename(&partial, &path).map_err(RunError::file("write", &path))?;
+        Ok(table)
+    }
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes).map_err(RunError::file("write", &partial))?;
+    std::fs::rename(&partial, path).map_err(RunError::file("write", path))
+}
+
+fn trial_of(entry: &Entry) -> Trial {
+    // The journal's words are the table's words.
+    let verdict = Verdict::from_word(&entry.outcome).unwrap_or(Verdict::Void);
+    let mut trial = Trial::new(&entry.policy, &entry.task, verdict)
+        .of_scenario(&entry.scenario, Some(entry.repeat));
+    trial.length = Some(entry.length);
+    trial.reason = entry.reason.as_deref().map(Into::into);
+    trial
+}
+
+fn write_episodes(
+    folder: &Path,
+    rig: &Embodiment,
+    entries: &[&Entry],
+    spool: &Spool,
+) -> Result<(), RunError> {
+    if folder.exists() {
+        // Left by a process that was killed between the dataset and the table.
+        std::fs::remove_dir_all(folder).map_err(RunError::file("remove", folder))?;
+    }
+    let settings = LogSettings { codec: Codec::H264, ..LogSettings::default() };
+    let belief = Feature::vector(BELIEF, Dtype::Float32, 1);
+    let mut writer = None;
+    for entry in entries {
+        let Some(waiting) = spool.get(&entry.trial)? else { continue };
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            none => none.insert(LogWriter::create(
+                folder,
+                rig,
+                std::slice::from_ref(&belief),
+                settings.clone(),
+            )?),
+        };
+        writer.begin_episode(&waiting.instruction)?;
+        for frame in &waiting.frames {
+            let (images, state, action) = (&frame.images, &frame.state, &frame.action);
+            writer.push(&Frame { images, state, action })?;
+        }
+        let steps = waiting.frames.len();
+        // NaN is what a column of numbers has for "not stated".
+        let beliefs = waiting.belief.unwrap_or_else(|| vec![f32::NAN; steps]);
+        let column = Column::Float(Array2::from_shape_fn((steps, 1), |(step, _)| {
+            f64::from(beliefs.get(step).copied().unwrap_or(f32::NAN))
+        }));
+        let score = Verdict::from_word(&entry.outcome).and_then(Verdict::score);
+        writer.end_episode(EpisodeEnd {
+            columns: BTreeMap::from([(BELIEF.to_owned(), column)]),
+            result: score.map(|success| TrialRow {
+                episode: 0, // the writer knows
+                task: entry.task.clone(),
+                policy: entry.policy.clone(),
+                success,
+                length: None,
+                split: Some("imagined".to_owned()),
+            }),
+            ..EpisodeEnd::default()
+        })?;
+    }
+    if let Some(writer) = writer {
+        writer.finish()?;
+    }
+    Ok(())
+}

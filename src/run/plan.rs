@@ -1,0 +1,107 @@
+//! What is to be run: the suite's trials, or a shard of them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rehearse_scenarios::suite::{Suite, SuiteError, Trial};
+
+/// A part of a suite: every n-th scenario, so that policies still meet side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part, from 1 to `of`.
+    pub number: u32,
+    /// Number of parts.
+    pub of: u32,
+}
+
+impl Shard {
+    /// The whole suite.
+    pub const WHOLE: Self = Self { number: 1, of: 1 };
+
+    const fn holds(self, scenario: usize) -> bool {
+        scenario % self.of as usize == (self.number - 1) as usize
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('/')
+            .and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)))
+            .map(|(number, of)| Self { number, of })
+            .filter(|shard| (1..=shard.of).contains(&shard.number))
+            .ok_or_else(|| "write part and parts, as in 1/4".to_owned())
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+/// A suite, and the trials of it that are to be run, in their order.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The suite.
+    pub suite: Suite,
+    /// The suite's folder, which its paths are relative to.
+    pub folder: PathBuf,
+    /// BLAKE3 of the suite file, in hex.
+    pub digest: String,
+    /// The part that is run.
+    pub shard: Shard,
+    /// Its trials.
+    pub trials: Vec<Trial>,
+}
+
+impl Plan {
+    /// Reads a suite and expands it.
+    ///
+    /// # Errors
+    /// [`SuiteError`].
+    pub fn load(suite_file: &Path, shard: Shard) -> Result<Self, SuiteError> {
+        let suite = Suite::load(suite_file)?;
+        let text = std::fs::read(suite_file)
+            .map_err(|source| SuiteError::Read { path: suite_file.to_owned(), source })?;
+        let mut trials = suite.trials();
+        let per_scenario = suite.policies.len() * suite.repeats as usize;
+        let mut index = 0;
+        trials.retain(|_| {
+            let scenario = index / per_scenario;
+            index += 1;
+            shard.holds(scenario)
+        });
+        let folder = suite_file.parent().unwrap_or(Path::new(".")).to_owned();
+        let digest = blake3::hash(&text).to_hex().to_string();
+        Ok(Self { suite, folder, digest, shard, trials })
+    }
+
+    /// Control steps of all trials, if none ends early: what a run costs at most.
+    pub fn most_steps(&self) -> u64 {
+        self.trials.iter().map(|trial| u64::from(trial.horizon)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_a_part_that_exists() {
+        assert_eq!("2/4".parse(), Ok(Shard { number: 2, of: 4 }));
+        for text in ["0/4", "5/4", "1", "a/b", "1/0", "-1/2"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shards_hold_every_scenario_once() {
+        for scenario in 0..20 {
+            let holding = (1..=3).filter(|&number| Shard { number, of: 3 }.holds(scenario)).count();
+            assert_eq!(holding, 1);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Episodes that wait for the dataset: one file each, until the run ends.
+//!
+//! A dataset on disk is whole or not there, so the episodes of a run that may be killed are kept
+//! here first. A file is a line of JSON, then the JPEG images that it gives the lengths of.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageEncoder as _, ImageFormat};
+use rehearse_scenarios::episode::Episode;
+use rehearse_scenarios::observation::Image;
+use serde::{Deserialize, Serialize};
+
+use super::RunError;
+
+/// JPEG quality of waiting images, out of 100: the dataset's own compression hides it.
+const QUALITY: u8 = 95;
+
+/// One episode on its way into the dataset: a frame for each executed action.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) instruction: String,
+    pub(super) frames: Vec<WaitingFrame>,
+    /// The world's belief after each action, where it has one after every action.
+    pub(super) belief: Option<Vec<f32>>,
+}
+
+/// What was seen, and what was done then.
+#[derive(Clone, Debug)]
+pub(super) struct WaitingFrame {
+    pub(super) images: BTreeMap<String, Image>,
+    pub(super) state: Vec<f32>,
+    pub(super) action: Vec<f32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    instruction: String,
+    belief: Option<Vec<f32>>,
+    frames: Vec<HeaderFrame>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeaderFrame {
+    state: Vec<f32>,
+    action: Vec<f32>,
+    /// Camera and bytes of its JPEG, in the order in which they follow.
+    images: Vec<(String, usize)>,
+}
+
+/// The folder that episodes wait in.
+#[derive(Clone, Debug)]
+pub(super) struct Spool(PathBuf);
+
+impl Spool {
+    pub(super) fn open(folder: PathBuf) -> Result<Self, RunError> {
+        std::fs::create_dir_all(&folder).map_err(RunError::file("create", &folder))?;
+        Ok(Self(folder))
+    }
+
+    fn path(&self, trial: &str) -> PathBuf {
+        self.0.join(format!("{}.episode", blake3::hash(trial.as_bytes()).to_hex()))
+    }
+
+    /// Keeps an episode. An episode without any action has nothing to keep.
+    pub(super) fn put(&self, trial: &str, episode: &Episode) -> Result<(), RunError> {
+        let path = self.path(trial);
+        let mut images = vec![];
+        let mut frames = vec![];
+        for (observation, action) in episode.observations.iter().zip(&episode.actions) {
+            let mut lengths = vec![];
+            for (camera, image) in &observation.images {
+                let jpeg = compress(image).map_err(|error| RunError::damaged(&path, error))?;
+                lengths.push((camera.clone(), jpeg.len()));
+                images.extend(jpeg);
+            }
+            frames.push(HeaderFrame {
+                state: observation.proprioception.clone(),
+                action: action.clone(),
+                images: lengths,
+            });
+        }
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let belief = episode.success.iter().copied().collect();
+        let header = Header { instruction: episode.instruction.clone(), belief, frames };
+        let mut bytes =
+            serde_json::to_vec(&header).map_err(|error| RunError::damaged(&path, error))?;
+        bytes.push(b'\n');
+        bytes.extend(images);
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, bytes).map_err(RunError::file("write", &partial))?;
+        std::fs::rename(&partial, &path).map_err(RunError::file("write", &path))
+    }
+
+    /// The episode of a trial, if it has one.
+    pub(super) fn get(&self, trial: &str) -> Result<Option<Waiting>, RunError> {
+        let path = self.path(trial);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(RunError::file("read", &path)(error)),
+        };
+        parse(&bytes, &path).map(Some)
+    }
+
+    /// Removes the folder with all that waits in it.
+    pub(super) fn remove(self) -> Result<(), RunError> {
+        std::fs::remove_dir_all(&self.0).map_err(RunError::file("remove", &self.0))
+    }
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Waiting, RunError> {
+    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+    let (line, mut images) = (&bytes[..end], bytes.get(end + 1..).unwrap_or_default());
+    let Header { instruction, belief, frames } =
+        serde_json::from_slice(line).map_err(|error| RunError::damaged(path, error))?;
+    let frames = frames
+        .into_iter()
+        .map(|HeaderFrame { state, action, images: lengths }| {
+            let images = lengths
+                .into_iter()
+                .map(|(camera, length)| {
+                    let (jpeg, rest) = images
+                        .split_at_checked(length)
+                        .ok_or_else(|| RunError::damaged(path, "it ends within an image"))?;
+                    images = rest;
+                    let image = expand(jpeg).map_err(|message| RunError::damaged(path, message))?;
+                    Ok((camera, image))
+                })
+                .collect::<Result<_, RunError>>()?;
+            Ok(WaitingFrame { images, state, action })
+        })
+        .collect::<Result<_, RunError>>()?;
+    Ok(Waiting { instruction, frames, belief })
+}
+
+fn compress(image: &Image) -> Result<Vec<u8>, image::ImageError> {
+    let mut bytes = Cursor::new(vec![]);
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY).write_image(
+        image.pixels(),
+        image.width(),
+        image.height(),
+        ExtendedColorType::Rgb8,
+    )?;
+    Ok(bytes.into_inner())
+}
+
+fn expand(jpeg: &[u8]) -> Result<Image, String> {
+    let image = image::load_from_memory_with_format(jpeg, ImageFormat::Jpeg)
+        .map_err(|error| error.to_string())?
+        .into_rgb8();
+    let (width, height) = image.dimensions();
+    Image::from_rgb(height, width, image.into_raw()).map_err(|error| error.to_string())
+}

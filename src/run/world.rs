@@ -1,0 +1,117 @@
+//! The world that a suite names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rehearse_policy_bridge::zenoh::{ClientOptions, Name, RemoteWorld, Session};
+use rehearse_scenarios::interface::World;
+use rehearse_scenarios::local::{Recording, ReplayWorld};
+use rehearse_scenarios::log::RobotLog;
+use rehearse_scenarios::suite::WorldSource;
+use rehearse_world_model::checkpoint;
+use rehearse_world_model::device::DeviceChoice;
+use rehearse_world_model::experts::Residence;
+use rehearse_world_model::routing::Routing;
+use rehearse_world_model::world::LearnedWorld;
+
+use super::starts::Starts;
+use super::{Plan, RunError};
+
+/// An open world, and what it is.
+pub(super) struct OpenWorld {
+    pub(super) world: Box<dyn World>,
+    /// Digest or description, for the manifest.
+    pub(super) identity: String,
+}
+
+impl OpenWorld {
+    /// Opens the world of a plan.
+    pub(super) fn open(
+        plan: &Plan,
+        log: Option<&RobotLog>,
+        starts: &Starts,
+        session: &Session,
+        device: DeviceChoice,
+    ) -> Result<Self, RunError> {
+        match &plan.suite.world {
+            WorldSource::Learned { checkpoint } => {
+                learned(&plan.folder.join(checkpoint), log, device)
+            }
+            WorldSource::Zenoh { name } => {
+                let world =
+                    RemoteWorld::connect(session, &Name::new(name)?, ClientOptions::default())
+                        .map_err(|source| RunError::Bridge {
+                            what: format!("world {name:?}"),
+                            source,
+                        })?;
+                let digest = world.info().digest.as_deref().unwrap_or("no digest stated");
+                let identity = format!("zenoh {name} ({digest})");
+                Ok(Self { world: Box::new(world), identity })
+            }
+            WorldSource::Replay {} => {
+                let log = log.ok_or_else(|| RunError::NotSupported {
+                    what: "a replay world without `logs`".to_owned(),
+                    advice: "state the log that it plays back",
+                })?;
+                replay(log, starts)
+            }
+        }
+    }
+}
+
+fn learned(
+    path: &Path,
+    log: Option<&RobotLog>,
+    device: DeviceChoice,
+) -> Result<OpenWorld, RunError> {
+    let (model, manifest) = checkpoint::load(path, &device.open()?, Residence::default())?;
+    if let Some(log) = log {
+        checkpoint::check_rig(&model.embodiment, log.embodiment())?;
+    }
+    let world = LearnedWorld::new(Arc::new(model), Routing::default());
+    Ok(OpenWorld { world: Box::new(world), identity: format!("checkpoint {}", manifest.digest) })
+}
+
+/// Plays back the episodes that trials start in; a start's index is its place among them.
+fn replay(log: &RobotLog, starts: &Starts) -> Result<OpenWorld, RunError> {
+    let recordings = starts
+        .episodes()
+        .into_iter()
+        .map(|episode| {
+            let table = log.table(episode)?;
+            let frames = table.frames();
+            let mut observations = Vec::with_capacity(frames);
+            let mut cameras = log
+                .embodiment()
+                .cameras
+                .iter()
+                .map(|camera| Ok((camera, log.frames(episode, &camera.name, 0..frames)?)))
+                .collect::<Result<Vec<_>, RunError>>()?;
+            let first = log.observation(episode, 0)?;
+            for frame in 0..frames {
+                let mut observation = first.clone();
+                observation.proprioception = table.state.row(frame).to_vec();
+                for (camera, images) in &mut cameras {
+                    if let Some(image) = images.next() {
+                        observation.images.insert(camera.name.clone(), image?);
+                    }
+                }
+                observations.push(observation);
+            }
+            // The log's last action has no frame after it.
+            let actions = (0..frames.saturating_sub(1))
+                .map(|frame| table.action.row(frame).to_vec())
+                .collect::<Vec<_>>();
+            let success = (0..actions.len())
+                .map(|frame| table.success.as_ref().map(|done| f32::from(u8::from(done[frame]))))
+                .collect();
+            Recording::new(observations, actions, success)
+                .map_err(|source| RunError::Recording { episode, source })
+        })
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let world = ReplayWorld::new(log.embodiment().clone(), recordings);
+    Ok(OpenWorld {
+        world: Box::new(world),
+        identity: format!("replay of {}", log.folder().display()),
+    })
+}
