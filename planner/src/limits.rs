@@ -190,7 +190,8 @@ mod tests {
 
     fn project(settings: LimitSettings, rows: &[[f32; 3]]) -> Vec<Vec<f32>> {
         let limits = Limits::new(&rig(Some([-2.0, 2.0])), settings, &Device::Cpu).unwrap();
-        let unit = Tensor::from_slice(rows.as_flattened(), (1, rows.len(), 3), &Device::Cpu).unwrap();
+        let unit =
+            Tensor::from_slice(rows.as_flattened(), (1, rows.len(), 3), &Device::Cpu).unwrap();
         limits.project(&unit).unwrap().squeeze(0).unwrap().to_vec2().unwrap()
     }
 

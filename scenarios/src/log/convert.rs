@@ -29,6 +29,8 @@ pub struct ConvertOptions {
     pub split: Option<String>,
     /// Keep the episodes of this task only: by its name in `meta/trials.csv`, or by an instruction.
     pub task: Option<String>,
+    /// Keep the episodes of these indices only; all, if empty.
+    pub episodes: Vec<usize>,
 }
 
 /// Frames that are held while a video is rewritten.
@@ -53,7 +55,7 @@ pub fn convert(
     if kept.is_empty() {
         let ConvertOptions { split, task, .. } = options;
         return Err(Place::file(input).invalid(format!(
-            "no episode is of split {:?} and task {:?}",
+            "no episode that is asked for is of split {:?} and task {:?}",
             split.as_deref().unwrap_or("any"),
             task.as_deref().unwrap_or("any"),
         )));
@@ -69,13 +71,14 @@ pub fn convert(
 
 impl ConvertOptions {
     fn keeps(&self, episode: &EpisodeMeta) -> bool {
-        let Self { settings: _, resize: _, split, task } = self;
+        let Self { settings: _, resize: _, split, task, episodes } = self;
+        let of_index = episodes.is_empty() || episodes.contains(&episode.index);
         let of_split = split.is_none() || episode.split == *split;
         let of_task = task.as_ref().is_none_or(|task| {
             episode.tasks.contains(task)
                 || episode.result.as_ref().is_some_and(|result| result.task == *task)
         });
-        of_split && of_task
+        of_index && of_split && of_task
     }
 
     fn resized(&self, rig: &Embodiment) -> Embodiment {

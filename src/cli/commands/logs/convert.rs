@@ -26,6 +26,9 @@ pub struct ConvertArgs {
     /// Keep the episodes of this task only: its name in `meta/trials.csv`, or an instruction
     #[arg(long)]
     task: Option<String>,
+    /// Keep the episode of this index only; may be given several times
+    #[arg(long, value_name = "INDEX")]
+    episode: Vec<usize>,
     /// How the videos are compressed
     #[arg(long, value_enum, default_value_t)]
     codec: VideoCodec,
@@ -58,7 +61,7 @@ impl ConvertArgs {
     /// # Errors
     /// If the log cannot be read, nothing of it is kept, or the output cannot be written.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let Self { input, output, size, split, task, codec, crf } = self;
+        let Self { input, output, size, split, task, episode, codec, crf } = self;
         let codec = match codec {
             VideoCodec::Av1 => Codec::Av1,
             VideoCodec::H264 => Codec::H264,
@@ -68,6 +71,7 @@ impl ConvertArgs {
             resize: size,
             split,
             task,
+            episodes: episode,
         };
         let written = convert(&input, &output, &options)?;
         printer.note(&format!(
