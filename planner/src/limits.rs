@@ -5,7 +5,7 @@
 //! allowed, channel by channel and step by step.
 
 use candle_core::{D, Device, Tensor};
-use rehearse_scenarios::embodiment::Embodiment;
+use rehearse_scenarios::embodiment::{Channel, Embodiment};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, Result};
@@ -58,7 +58,7 @@ impl Limits {
             })
             .collect::<Result<Vec<_>>>()?;
         let gripper_channels: Vec<bool> =
-            embodiment.actions.iter().map(|channel| channel.is_gripper()).collect();
+            embodiment.actions.iter().map(Channel::is_gripper).collect();
         let row = |values: Vec<f32>| Tensor::new(values, device)?.unsqueeze(0);
         Ok(Self {
             settings,
@@ -169,7 +169,6 @@ fn limit_rate(unit: &Tensor, rate: f32) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use rehearse_scenarios::embodiment::Channel;
     use rehearse_scenarios::time::Rate;
 
     use super::*;

@@ -257,7 +257,7 @@ impl World for Trivial {
 fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = status.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0_f64);
-    pages * 4096.0 / (1 << 20) as f64
+    pages * 4096.0 / f64::from(1 << 20)
 }
 
 fn play(trials: u64) {

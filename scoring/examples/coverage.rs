@@ -26,6 +26,9 @@ const RUNS: u64 = 20_000;
 /// Longest run of a sequential test, in pairs.
 const LONGEST: u64 = 500;
 
+/// An interval on k successes of n.
+type Method = fn(u64, u64) -> Result<Interval, Failure>;
+
 fn main() -> Result<(), Failure> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "docs".to_owned()));
     std::fs::create_dir_all(&folder)?;
@@ -46,7 +49,7 @@ fn coverage() -> Result<String, Failure> {
          |---:|---|---:|---:|---:|---:|\n",
     );
     for n in SIZES {
-        let methods: [(&str, fn(u64, u64) -> Result<Interval, Failure>); 3] = [
+        let methods: [(&str, Method); 3] = [
             ("Wilson", |k, n| Ok(wilson(k as f64, n, LEVEL)?)),
             ("Clopper–Pearson", |k, n| Ok(clopper_pearson(k, n, LEVEL)?)),
             ("Jeffreys", |k, n| Ok(jeffreys(k, n, LEVEL)?)),
@@ -144,7 +147,7 @@ fn credit_models() -> [(&'static str, Draw, f64); 3] {
     ]
 }
 
-/// Coverage and mean width of BCa, and of Wilson's interval on the sum.
+/// Coverage and mean width of `BCa`, and of Wilson's interval on the sum.
 fn partial_credit(n: u64, draw: Draw, mean: f64, name: &str) -> Result<[(f64, f64); 2], Failure> {
     const SAMPLES: u64 = 4_000;
     let seed = Seed::root(1).child("partial").child(name).index(n);

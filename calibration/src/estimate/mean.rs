@@ -213,8 +213,7 @@ fn student(sample: &Sample<'_>, tuning: Tuning) -> Result<Fit, CalibrationError>
     let (mean_unpaired, var_unpaired) = mean_variance(sample.unpaired());
     let slope = match tuning {
         Tuning::Plugin if m.var_imagined > 0.0 => Some(m.covariance / m.var_imagined),
-        Tuning::Plugin => None,
-        Tuning::Fixed(_) => None,
+        Tuning::Plugin | Tuning::Fixed(_) => None,
     };
     let needed = if slope.is_some() { 3 } else { 2 };
     if sample.real().len() < needed {

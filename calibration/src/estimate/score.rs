@@ -65,10 +65,10 @@ mod tests {
     #[test]
     fn whole_trials_of_one_stratum_give_wilsons_interval() {
         for (successes, trials) in [(0, 10), (3, 10), (17, 25), (100, 100)] {
-            let rate = successes as f64 / trials as f64;
+            let rate = f64::from(successes) / trials as f64;
             let term = ScoreTerm { weight: 1.0, rate, trials: trials as f64 };
             let got = score_interval(&[term], 0.95);
-            let expected = rate::wilson(successes as f64, trials, 0.95).unwrap();
+            let expected = rate::wilson(f64::from(successes), trials, 0.95).unwrap();
             assert!((got.low - expected.low).abs() < 1e-14);
             assert!((got.high - expected.high).abs() < 1e-14);
         }

@@ -139,10 +139,9 @@ fn fit_all(
     let small = strata.iter().any(|s| s.sample.real().len() < OWN_PAIRS);
     let own = match tuning {
         StratumTuning::Fixed(lambda) => Some(Tuning::Fixed(lambda)),
-        StratumTuning::Own => Some(Tuning::Plugin),
         StratumTuning::Shared if method == Method::Score => None,
         StratumTuning::Auto if method == Method::Score && small => None,
-        StratumTuning::Shared | StratumTuning::Auto => Some(Tuning::Plugin),
+        StratumTuning::Own | StratumTuning::Shared | StratumTuning::Auto => Some(Tuning::Plugin),
     };
     if let Some(tuning) = own {
         return strata.iter().map(|s| fit(&s.sample, method, tuning, CORNER_WEIGHT)).collect();

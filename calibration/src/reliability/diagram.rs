@@ -80,13 +80,14 @@ impl Diagram {
             .map(|((n, predicted, observed), edge)| {
                 let count = n as f64;
                 // The sum of n numbers in [0, 1] may pass n by a rounding.
-                let interval =
-                    wilson(observed.min(count), n, level).map_err(|_| CalibrationError::Value {
+                let interval = wilson(observed.min(count), n, level).map_err(|_counts| {
+                    CalibrationError::Value {
                         what: "sum of outcomes in bin from",
                         index: 0,
                         value: observed,
                         expected: "at most the number of outcomes",
-                    })?;
+                    }
+                })?;
                 Ok(Bin {
                     low: edge[0],
                     high: edge[1],

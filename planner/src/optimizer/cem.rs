@@ -84,7 +84,9 @@ impl Method for Cem {
         let mut order: Vec<_> = costs.iter().map(|costs| ranked(costs)).collect();
         let best_cost = best_cost(&costs, &order);
         let count = self.settings.elites.min(candidates.dim(1)?);
-        order.iter_mut().for_each(|order| order.truncate(count));
+        for order in &mut order {
+            order.truncate(count);
+        }
         let elites = gather(candidates, &order)?;
         let mean = elites.mean(1)?;
         let centred = elites.broadcast_sub(&mean.unsqueeze(1)?)?;

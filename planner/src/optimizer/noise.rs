@@ -41,7 +41,9 @@ pub(super) fn draw(
         for of_candidate in of_problem.chunks_mut(blocks * dimensions) {
             for (dimension, &is_gripper) in gripper.iter().enumerate() {
                 if is_gripper {
-                    line.iter_mut().for_each(|value| *value = rng.random_range(-1f32..1f32));
+                    for value in &mut line {
+                        *value = rng.random_range(-1f32..1f32);
+                    }
                 } else {
                     spectrum.fill(&mut line, || StandardNormal.sample(&mut rng));
                 }
@@ -73,7 +75,11 @@ impl Spectrum {
             .iter()
             .enumerate()
             .skip(1)
-            .map(|(k, s)| if k == last && length % 2 == 0 { (s / 2.0).powi(2) } else { s * s })
+            .map(
+                |(k, s)| {
+                    if k == last && length.is_multiple_of(2) { (s / 2.0).powi(2) } else { s * s }
+                },
+            )
             .sum();
         Self { scale, beta, sigma: 2.0 * power.sqrt() / n }
     }
@@ -81,11 +87,13 @@ impl Spectrum {
     fn fill(&self, line: &mut [f32], mut normal: impl FnMut() -> f32) {
         let length = line.len();
         if self.beta == 0.0 || length < 3 {
-            line.iter_mut().for_each(|value| *value = normal());
+            for value in line.iter_mut() {
+                *value = normal();
+            }
             return;
         }
         let n = length as f32;
-        let nyquist = (length % 2 == 0).then_some(length / 2);
+        let nyquist = (length.is_multiple_of(2)).then_some(length / 2);
         let waves: Vec<(f32, f32)> = self
             .scale
             .iter()

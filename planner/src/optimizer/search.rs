@@ -140,7 +140,7 @@ impl Search {
                 run(&mut Shooting::new(shooting, seeds, start), 0..all, &mut best)?;
             }
             OptimizerSettings::Cem(cem) => {
-                run(&mut Cem::new(cem, seeds, start)?, 0..all, &mut best)?
+                run(&mut Cem::new(cem, seeds, start)?, 0..all, &mut best)?;
             }
             OptimizerSettings::Mppi(mppi) => {
                 run(&mut Mppi::new(mppi, seeds, start), 0..all, &mut best)?;

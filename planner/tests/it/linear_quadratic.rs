@@ -111,13 +111,13 @@ fn excess(optimizer: OptimizerSettings, iterations: usize) -> f64 {
 fn each_optimiser_reaches_the_optimum_within_its_tolerance() {
     let cem =
         CemSettings { candidates: 128, elites: 16, min_spread: 0.0, ..CemSettings::default() };
-    let icem = CemSettings { noise_beta: 1.0, keep_elites: 5, ..cem.clone() };
+    let icem = CemSettings { noise_beta: 0.5, keep_elites: 5, ..cem.clone() };
     let mppi = MppiSettings { candidates: 256, spread: 0.2, temperature: 0.2, noise_beta: 0.0 };
     let gradient = GradientSettings { restarts: 2, learning_rate: 0.05, spread: 0.3 };
     let shooting = ShootingSettings { candidates: 512, spread: 0.5 };
     for (name, optimizer, iterations, tolerance) in [
         ("cem", OptimizerSettings::Cem(cem.clone()), 40, 1e-3),
-        ("icem", OptimizerSettings::Cem(icem), 40, 1e-3),
+        ("icem", OptimizerSettings::Cem(icem), 80, 1e-3),
         ("mppi", OptimizerSettings::Mppi(mppi), 40, 0.02),
         ("gradient", OptimizerSettings::Gradient(gradient.clone()), 300, 1e-4),
         ("cem then gradient", OptimizerSettings::CemGradient { cem, gradient }, 60, 1e-3),

@@ -106,10 +106,11 @@ mod tests {
     use super::*;
 
     fn suite(policies: &[&str]) -> Suite {
-        let policies: String = policies
+        let policies = policies
             .iter()
             .map(|name| format!("[[policy]]\nname = \"{name}\"\nzenoh = \"{name}\"\n"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let text = format!(
             "name = \"s\"\nworld = {{ kind = \"zenoh\", name = \"w\" }}\nhorizon = 10\n\
              repeats = 2\n{policies}\n\

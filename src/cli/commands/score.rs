@@ -176,8 +176,11 @@ fn of_trials(
             tasks,
         });
     }
-    warnings.extend(uneven(&policies));
-    let decided = policies.iter().all(|policy| policy.trials > Some(0));
+    let uneven = uneven(&policies);
+    // A ranking is over the tasks that all policies have done.
+    let decided = uneven.is_none()
+        && policies.iter().flat_map(|policy| &policy.tasks).all(|task| task.trials > Some(0));
+    warnings.extend(uneven);
     let ranking = if policies.len() > 1 && decided {
         standings(table, &RankOptions { level, ..RankOptions::new(Seed::root(seed)) })?
     } else {
