@@ -122,7 +122,7 @@ fn errors_and_answers_to_other_messages_are_faults() {
                 }
                 ((kind, seq), 2) if kind == "observation" => say(socket, actions(seq + 1)),
                 ((kind, seq), 3) if kind == "observation" => {
-                    say(socket, message("dance", seq, |out| out.map(0)))
+                    say(socket, message("dance", seq, |out| out.map(0)));
                 }
                 ((kind, _), _) if kind == "observation" => {
                     drop(socket.get_ref().shutdown(std::net::Shutdown::Both));
