@@ -1,7 +1,7 @@
 //! [`World`] and [`Policy`]: object-safe, and batched over trials.
 //!
 //! Batching is what makes imagination fast, so nothing here forces one trial at a time. Two
-//! contracts hold for every implementation, and [`testing`](crate::testing) checks them: a batch
+//! contracts hold for every implementation, and the suites of `testing` check them: a batch
 //! of one equals one of a batch, and the same seeds give the same answers in whatever order and
 //! grouping the trials are asked for.
 //!

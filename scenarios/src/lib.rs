@@ -4,7 +4,7 @@
 //! - names the things that every other crate speaks of: [`embodiment`], [`observation`],
 //!   [`action`], [`outcome`], [`episode`], [`time`] and [`seed`];
 //! - states what a [`World`](interface::World) and a [`Policy`](interface::Policy) are, and
-//!   checks any of them against the same contract suites ([`testing`], behind the feature of that
+//!   checks any of them against the same contract suites (`testing`, behind the feature of that
 //!   name);
 //! - reads and writes robot logs ([`log`]: LeRobotDataset v2.1 and v3.0) with their video
 //!   ([`video`]: AV1 and H.264, no system FFmpeg);

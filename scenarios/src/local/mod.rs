@@ -11,7 +11,7 @@ mod scripted;
 mod trials;
 
 pub use constant::ConstantPolicy;
-pub use noise::NoisePolicy;
+pub use noise::{NoisePolicy, UnboundedChannel};
 pub use replay::{Recording, RecordingError, ReplayWorld};
 pub use replay_policy::ReplayPolicy;
 pub use scripted::ScriptedPolicy;
