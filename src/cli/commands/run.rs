@@ -12,7 +12,7 @@ use crate::run::{Conduct, Plan, Shard, conduct};
 
 /// Arguments of `rehearse run`.
 ///
-/// Example: `rehearse run examples/replay/suite.toml --out run`
+/// Example: `rehearse run suite.toml --out run`
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The suite (TOML)
