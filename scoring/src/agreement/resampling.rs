@@ -83,7 +83,7 @@ pub struct Resampled {
 ///
 /// ```
 /// let interval = rehearse_scoring::agreement::fisher_z(0.9, 12.0, 0.95).unwrap();
-/// assert_eq!(format!("{:.3} {:.3}", interval.low, interval.high), "0.671 0.972");
+/// assert_eq!(format!("{:.3} {:.3}", interval.low, interval.high), "0.674 0.972");
 /// ```
 pub fn fisher_z(r: f64, n: f64, level: f64) -> Option<Interval> {
     if !(n > 3.0 && r.abs() < 1.0 && level > 0.0 && level < 1.0) {

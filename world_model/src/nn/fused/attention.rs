@@ -92,7 +92,7 @@ impl CustomOp3 for FusedSelfAttention {
             let qkv = &qkv[b * own * 3 * width..(b + 1) * own * 3 * width];
             let known = b * context * width..(b + 1) * context * width;
             let (k, v) = (&k[known.clone()], &v[known]);
-            arch.dispatch(|| forward(sizes, qkv, k, v, first, out));
+            forward(arch, sizes, qkv, k, v, first, out);
         });
         Ok((CpuStorage::F32(out), Shape::from((batch, own, width))))
     }
@@ -127,7 +127,7 @@ impl CustomOp3 for FusedSelfAttention {
                         &out[own.clone()],
                         &grad[own],
                     ];
-                    arch.dispatch(|| backward(sizes, inputs, [dqkv, dk, dv]));
+                    backward(arch, sizes, inputs, [dqkv, dk, dv]);
                 });
         })?;
         Ok((
@@ -138,10 +138,16 @@ impl CustomOp3 for FusedSelfAttention {
     }
 }
 
+wide! {
 /// Query rows from `first` on of one trial, as many as `out` takes, all heads.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "a call would leave the instruction set of its caller")]
-fn forward(sizes: Sizes, qkv: &[f32], k: &[f32], v: &[f32], first: usize, out: &mut [f32]) {
+fn forward<'a>(
+    sizes: Sizes,
+    qkv: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    first: usize,
+    out: &'a mut [f32],
+) {
     let Sizes { heads, own, context, width, head } = sizes;
     let rows = out.len() / width;
     let (wide, long, keys) = (sizes.padded_head(), sizes.padded_keys(), sizes.keys());
@@ -165,12 +171,12 @@ fn forward(sizes: Sizes, qkv: &[f32], k: &[f32], v: &[f32], first: usize, out: &
         copy_in((&mixed, wide), (&mut out[at..], width), [rows, head]);
     }
 }
+}
 
+wide! {
 /// One trial, all heads: from `qkv`, context keys and values, the result and its gradient to the
 /// gradients of the first three.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "a call would leave the instruction set of its caller")]
-fn backward(sizes: Sizes, inputs: [&[f32]; 5], outputs: [&mut [f32]; 3]) {
+fn backward<'a>(sizes: Sizes, inputs: [&'a [f32]; 5], outputs: [&'a mut [f32]; 3]) {
     let Sizes { heads, own, context, width, head } = sizes;
     let [qkv, k, v, out, grad] = inputs;
     let [dqkv, dk, dv] = outputs;
@@ -224,4 +230,5 @@ fn backward(sizes: Sizes, inputs: [&[f32]; 5], outputs: [&mut [f32]; 3]) {
         let rest = &mixed[context * wide..];
         copy_in((rest, wide), (&mut dqkv[2 * width + at..], all), [own, head]);
     }
+}
 }

@@ -35,14 +35,7 @@ impl CustomOp3 for GatedAdd {
             .zip(x.par_chunks(tokens * width).zip(y.par_chunks(tokens * width)))
             .zip(gate.par_chunks(width))
             .for_each(|((out, (x, y)), gate)| {
-                arch.dispatch(|| {
-                    let rows = x.chunks_exact(width).zip(y.chunks_exact(width));
-                    for (out, (x, y)) in out.chunks_exact_mut(width).zip(rows) {
-                        for i in 0..width {
-                            out[i] = gate[i].mul_add(y[i], x[i]);
-                        }
-                    }
-                });
+                forward(arch, x, gate, y, out);
             });
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
@@ -66,15 +59,7 @@ impl CustomOp3 for GatedAdd {
                 .zip(y.par_chunks(tokens * width).zip(grad.par_chunks(tokens * width)))
                 .zip(gate.par_chunks(width))
                 .for_each(|(((dy, dgate), (y, grad)), gate)| {
-                    arch.dispatch(|| {
-                        let rows = y.chunks_exact(width).zip(grad.chunks_exact(width));
-                        for (dy, (y, grad)) in dy.chunks_exact_mut(width).zip(rows) {
-                            for i in 0..width {
-                                dy[i] = grad[i] * gate[i];
-                                dgate[i] = grad[i].mul_add(y[i], dgate[i]);
-                            }
-                        }
-                    });
+                    backward(arch, [gate, y, grad], dgate, dy);
                 });
         })?;
         Ok((
@@ -83,4 +68,30 @@ impl CustomOp3 for GatedAdd {
             Some(Tensor::from_vec(dy, y.shape(), y.device())?),
         ))
     }
+}
+
+wide! {
+fn forward<'a>(x: &'a [f32], gate: &'a [f32], y: &'a [f32], out: &'a mut [f32]) {
+    let width = gate.len();
+    let rows = x.chunks_exact(width).zip(y.chunks_exact(width));
+    for (out, (x, y)) in out.chunks_exact_mut(width).zip(rows) {
+        for i in 0..width {
+            out[i] = gate[i].mul_add(y[i], x[i]);
+        }
+    }
+}
+}
+
+wide! {
+fn backward<'a>(inputs: [&'a [f32]; 3], dgate: &'a mut [f32], dy: &'a mut [f32]) {
+    let [gate, y, grad] = inputs;
+    let width = gate.len();
+    let rows = y.chunks_exact(width).zip(grad.chunks_exact(width));
+    for (dy, (y, grad)) in dy.chunks_exact_mut(width).zip(rows) {
+        for i in 0..width {
+            dy[i] = grad[i] * gate[i];
+            dgate[i] = grad[i].mul_add(y[i], dgate[i]);
+        }
+    }
+}
 }

@@ -28,11 +28,7 @@ impl CustomOp1 for Gelu {
         let mut out = vec![0.0; x.len()];
         let arch = Arch::new();
         out.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(out, x)| {
-            arch.dispatch(|| {
-                for (out, &x) in out.iter_mut().zip(x) {
-                    *out = x * gate(x);
-                }
-            });
+            forward(arch, x, out);
         });
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -44,18 +40,30 @@ impl CustomOp1 for Gelu {
         with_values([x, &grad], NAME, |[x, grad]| {
             dx.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK).zip(grad.par_chunks(BLOCK))).for_each(
                 |(dx, (x, grad))| {
-                    arch.dispatch(|| {
-                        for (dx, (&x, &grad)) in dx.iter_mut().zip(x.iter().zip(grad)) {
-                            let g = gate(x);
-                            let inner = SLOPE * (3.0 * CUBIC * x).mul_add(x, 1.0);
-                            *dx = grad * (x * g * (1.0 - g)).mul_add(inner, g);
-                        }
-                    });
+                    backward(arch, x, grad, dx);
                 },
             );
         })?;
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
+}
+
+wide! {
+fn forward<'a>(x: &'a [f32], out: &'a mut [f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = x * gate(x);
+    }
+}
+}
+
+wide! {
+fn backward<'a>(x: &'a [f32], grad: &'a [f32], dx: &'a mut [f32]) {
+    for (dx, (&x, &grad)) in dx.iter_mut().zip(x.iter().zip(grad)) {
+        let g = gate(x);
+        let inner = SLOPE * (3.0 * CUBIC * x).mul_add(x, 1.0);
+        *dx = grad * (x * g * (1.0 - g)).mul_add(inner, g);
+    }
+}
 }
 
 /// (1 + tanh u) / 2, which is the logistic function of 2u.

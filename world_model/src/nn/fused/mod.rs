@@ -4,6 +4,30 @@
 //! widest vectors that the machine has, chosen at run time. Every row is computed on its own and
 //! in one order, so results depend neither on the batch nor on the number of threads.
 
+/// Declares a loop that is compiled once per instruction set and run in the widest that the
+/// machine has. A closure given to [`Arch::dispatch`](pulp::Arch::dispatch) does not do: the
+/// compiler may leave its body outside, where vectors are narrow and every `mul_add` is a call.
+macro_rules! wide {
+    ($(#[$doc:meta])* fn $name:ident<$a:lifetime>($($argument:ident: $of:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        fn $name<$a>(arch: pulp::Arch, $($argument: $of),*) {
+            struct Loop<$a> {
+                $($argument: $of),*
+            }
+            impl pulp::NullaryFnOnce for Loop<'_> {
+                type Output = ();
+
+                #[inline(always)]
+                fn call(self) {
+                    let Self { $($argument),* } = self;
+                    $body
+                }
+            }
+            arch.dispatch(Loop { $($argument),* });
+        }
+    };
+}
+
 mod attention;
 mod gate;
 mod gelu;

@@ -38,7 +38,7 @@ impl CustomOp3 for ModulatedNorm {
             .zip(x.par_chunks(tokens * width))
             .zip(shift.par_chunks(width).zip(scale.par_chunks(width)))
             .for_each(|((out, x), (shift, scale))| {
-                arch.dispatch(|| forward(x, shift, scale, out));
+                forward(arch, x, shift, scale, out);
             });
         Ok((CpuStorage::F32(out), x_layout.shape().clone()))
     }
@@ -63,7 +63,7 @@ impl CustomOp3 for ModulatedNorm {
                 .zip(x.par_chunks(tokens * width).zip(grad.par_chunks(tokens * width)))
                 .zip(scale.par_chunks(width))
                 .for_each(|(((dx, (dshift, dscale)), (x, grad)), scale)| {
-                    arch.dispatch(|| backward([x, grad, scale], [dx, dshift, dscale]));
+                    backward(arch, [x, grad, scale], [dx, dshift, dscale]);
                 });
         })?;
         Ok((
@@ -84,9 +84,8 @@ fn moments(row: &[f32]) -> (f32, f32) {
     (mean, 1.0 / (variance + NORM_EPSILON as f32).sqrt())
 }
 
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "a call would leave the instruction set of its caller")]
-fn forward(x: &[f32], shift: &[f32], scale: &[f32], out: &mut [f32]) {
+wide! {
+fn forward<'a>(x: &'a [f32], shift: &'a [f32], scale: &'a [f32], out: &'a mut [f32]) {
     let width = shift.len();
     for (out, row) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
         let (mean, inverse) = moments(row);
@@ -95,10 +94,12 @@ fn forward(x: &[f32], shift: &[f32], scale: &[f32], out: &mut [f32]) {
         }
     }
 }
+}
 
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "a call would leave the instruction set of its caller")]
-fn backward([x, grad, scale]: [&[f32]; 3], [dx, dshift, dscale]: [&mut [f32]; 3]) {
+wide! {
+fn backward<'a>(inputs: [&'a [f32]; 3], outputs: [&'a mut [f32]; 3]) {
+    let [x, grad, scale] = inputs;
+    let [dx, dshift, dscale] = outputs;
     let width = scale.len();
     let count = width as f32;
     let mut slope = vec![0.0; width];
@@ -118,4 +119,5 @@ fn backward([x, grad, scale]: [&[f32]; 3], [dx, dshift, dscale]: [&mut [f32]; 3]
             dx[i] = inverse * (slope[i] - level - normal[i] * tilt);
         }
     }
+}
 }
