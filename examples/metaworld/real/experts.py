@@ -1,0 +1,90 @@
+"""Meta-World's scripted experts, whole and spoilt, as policies.
+
+A script needs the positions of the objects, which no policy sees: observations hold an image and the
+hand alone. So experts live in the world's process and read the simulator. The world then runs one
+trial at a time, and an expert acts in that trial; what is recorded is what any policy would see.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import zenoh
+from metaworld import policies
+from rehearse_bridge import Embodiment, serve_policy
+
+if TYPE_CHECKING:
+    from world import MetaWorld
+
+SCRIPTS: dict[str, Any] = {
+    "drawer-open-v3": policies.SawyerDrawerOpenV3Policy,
+    "button-press-v3": policies.SawyerButtonPressV3Policy,
+    "door-open-v3": policies.SawyerDoorOpenV3Policy,
+    "pick-place-v3": policies.SawyerPickPlaceV3Policy,
+}
+BEHAVIOURS = ("expert", "gain0.5", "noise0.3", "noise0.6", "noise1.0", "eps0.3", "eps0.6")
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How an expert is spoilt."""
+
+    gain: float = 1.0
+    """Factor on the motion of the hand."""
+    noise: float = 0.0
+    """Standard deviation of normal noise on every channel."""
+    eps: float = 0.0
+    """Probability of an action drawn evenly from the bounds instead."""
+
+    @classmethod
+    def named(cls, name: str) -> Behaviour:
+        """Reads `expert`, `gain0.5`, `noise0.3` and their like."""
+        if name == "expert":
+            return cls()
+        found = re.fullmatch(r"(gain|noise|eps)(\d+(?:\.\d+)?)", name)
+        if found is None:
+            raise ValueError(f"no behaviour {name!r}; there are {BEHAVIOURS}")
+        return cls(**{found[1]: float(found[2])})
+
+
+class Expert:
+    """The script of whichever task the world is in, one action at a time."""
+
+    def __init__(self, env: MetaWorld, behaviour: Behaviour) -> None:
+        """Acts in `env`."""
+        self._env = env
+        self._behaviour = behaviour
+        self._random = np.random.default_rng(0)
+        self._script: tuple[str, Any] | None = None
+
+    def reset(self, *, seed: int) -> None:
+        """Begins a trial; the same seed gives the same noise."""
+        self._random = np.random.default_rng(seed)
+
+    def infer(self, _obs: dict[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
+        """The next action, from the simulator's state."""
+        return {"actions": self.act()[None]}
+
+    def act(self) -> npt.NDArray[np.float32]:
+        """The next action, of shape (4,), within [-1, 1]."""
+        task = self._env.task
+        if self._script is None or self._script[0] != task:
+            self._script = (task, SCRIPTS[task]())
+        how = self._behaviour
+        action = np.clip(self._script[1].get_action(self._env.full), -1.0, 1.0)
+        action[:3] *= how.gain
+        action += how.noise * self._random.standard_normal(4)
+        if self._random.random() < how.eps:
+            action = self._random.uniform(-1.0, 1.0, 4)
+        return np.clip(action, -1.0, 1.0).astype(np.float32)
+
+
+def serve_experts(env: MetaWorld, rig: Embodiment, session: zenoh.Session) -> None:
+    """Serves every behaviour under its name, from threads of this process."""
+    for name in BEHAVIOURS:
+        expert = Expert(env, Behaviour.named(name))
+        serve_policy(expert, name=name, embodiment=rig, chunk=1, session=session, block=False)

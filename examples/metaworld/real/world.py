@@ -1,0 +1,180 @@
+"""Four Meta-World tasks as a world of `rehearse`: MuJoCo in the place of the robot.
+
+Camera, state, action and control rate are those of the Meta-World logs. With `--experts`, Meta-World's
+scripted experts are served by this process too (see `experts.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+os.environ.setdefault("MUJOCO_GL", "egl")
+
+import gymnasium
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+from rehearse_bridge import Camera, Channel, Embodiment, Start, open_session, serve_world
+
+TASKS = {
+    "drawer-open-v3": "open the drawer",
+    "button-press-v3": "press the button",
+    "door-open-v3": "open the door",
+    "pick-place-v3": "pick up the puck and place it at the goal",
+}
+"""The tasks and their instructions."""
+
+SIDE = 128
+RATE = 40.0
+HELD = 2
+"""Simulator steps (80 Hz) for which each action is held."""
+
+APART = 0.15
+"""Least distance in metres, in the plane, of the puck and its goal: Meta-World's own rule."""
+
+RIG = Embodiment(
+    robot="metaworld_sawyer",
+    rate=RATE,
+    cameras=[Camera("front", height=SIDE, width=SIDE)],
+    proprioception=[Channel(name) for name in ("x", "y", "z", "gripper")],
+    actions=[Channel(name, bounds=(-1.0, 1.0)) for name in ("dx", "dy", "dz", "gripper")],
+)
+"""The logs' rig; the logs do not state the bounds of the actions."""
+
+Vector = npt.NDArray[np.float64]
+
+
+class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
+    """The tasks behind one Gymnasium interface; `reset(options={"task": ...})` chooses among them.
+
+    An observation is the hand's x, y, z in metres and the gripper's opening in [0, 1]. The simulator
+    is built, and its graphics context opened, at first use and in the thread that uses it.
+    """
+
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
+
+    def __init__(self) -> None:
+        """Builds nothing yet."""
+        self._simulators: dict[str, Any] = {}
+        self._renderers: dict[str, mujoco.Renderer] = {}
+        self.task = next(iter(TASKS))
+        self.full: Vector = np.zeros(39)
+        """Meta-World's own observation with the goal, which the scripted experts need."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Vector, dict[str, Any]]:
+        """Start number `seed` of the task; the same number is the same start, bit for bit.
+
+        `options["start"]` states the positions of the objects instead.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        self.task = options.get("task", self.task)
+        simulator = self._simulator(self.task)
+        start = options.get("start")
+        simulator._last_rand_vec = (
+            draw_start(self.task, simulator, seed or 0) if start is None else np.asarray(start, np.float64)
+        )
+        # A stale position of the mocap body would move the hand before it is set.
+        mujoco.mj_resetData(simulator.model, simulator.data)
+        self.full, _info = simulator.reset()
+        mujoco.mj_forward(simulator.model, simulator.data)
+        self._show_goal(simulator)
+        return self.full[:4].copy(), {"success": 0.0}
+
+    def step(
+        self, action: npt.NDArray[np.float32]
+    ) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
+        """Holds an action for two simulator steps; success is that of the second."""
+        simulator = self._simulator(self.task)
+        for _ in range(HELD):
+            self.full, reward, _end, _cut, info = simulator.step(np.asarray(action))
+        return self.full[:4].copy(), float(reward), False, False, {"success": info["success"]}
+
+    def render(self) -> npt.NDArray[np.uint8]:
+        """What the camera sees: 128 x 128, RGB."""
+        simulator = self._simulator(self.task)
+        renderer = self._renderers.get(self.task)
+        if renderer is None:
+            renderer = mujoco.Renderer(simulator.model, SIDE, SIDE)
+            self._renderers[self.task] = renderer
+        camera = mujoco.MjvCamera()
+        camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+        camera.lookat[:] = (0.0, 0.62, 0.1)
+        camera.distance, camera.azimuth, camera.elevation = 1.15, 150.0, -35.0
+        renderer.update_scene(simulator.data, camera)
+        renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        return renderer.render()
+
+    def close(self) -> None:
+        """Frees the graphics contexts and the simulators."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        for simulator in self._simulators.values():
+            simulator.close()
+        self._renderers.clear()
+        self._simulators.clear()
+
+    def _simulator(self, task: str) -> Any:
+        if task not in TASKS:
+            raise ValueError(f"no task {task!r}; there are {sorted(TASKS)}")
+        if task not in self._simulators:
+            simulator = ALL_V3_ENVIRONMENTS[task]()
+            simulator._set_task_called = True
+            simulator._partially_observable = False
+            simulator._freeze_rand_vec = True
+            # The observation space with the goal replaces the one without.
+            simulator.__dict__.pop("sawyer_observation_space", None)
+            self._simulators[task] = simulator
+        return self._simulators[task]
+
+    @staticmethod
+    def _show_goal(simulator: Any) -> None:
+        for name, position in simulator._target_site_config:
+            simulator._set_pos_site(name, position)
+
+
+def draw_start(task: str, simulator: Any, index: int) -> Vector:
+    """The positions of a task's objects at start `index`, drawn evenly from its reset space."""
+    space = simulator._random_reset_space
+    random = np.random.default_rng([index, list(TASKS).index(task)])
+    while True:
+        drawn = random.uniform(space.low, space.high)
+        # Six numbers are an object and its goal; Meta-World draws again where they are too near.
+        if drawn.size != 6 or np.linalg.norm(drawn[:2] - drawn[3:5]) >= APART:
+            return drawn
+
+
+def reset_to(env: MetaWorld, start: Start) -> tuple[Vector, dict[str, Any]]:
+    """Resets to a start that `rehearse` asks for. MuJoCo has no noise of its own to seed."""
+    return env.reset(seed=start.index, options={"task": start.task})
+
+
+def main() -> None:
+    """Serves the world until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="metaworld", help="the name of the world")
+    parser.add_argument(
+        "--experts", action="store_true", help="serve the scripted experts from this process too"
+    )
+    options = parser.parse_args()
+    env = MetaWorld()
+    session = open_session()
+    if options.experts:
+        from experts import serve_experts
+
+        serve_experts(env, RIG, session)
+    try:
+        serve_world(env, name=options.name, embodiment=RIG, reset=reset_to, session=session)
+    finally:
+        env.close()
+
+
+if __name__ == "__main__":
+    main()
