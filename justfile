@@ -16,7 +16,7 @@ doc:
 
 # Every test, in the profile of the program: heavy dependencies are built once.
 test:
-    cargo test --release --workspace --lib --bins --tests
+    cargo test --release --workspace
 
 # Licences, advisories and sources of dependencies (needs cargo-deny).
 deny:
