@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             printer.error(&error);
-            ExitStatus::Error.into()
+            ExitStatus::of(&error).into()
         }
     }
 }

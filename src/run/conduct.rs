@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rehearse_policy_bridge::closed_loop::{
     Cancel, Event, Lane, Latency, LoopOptions, StaleActions, Summary, Trial as LoopTrial,
     WhileWaiting, run,
 };
-use rehearse_policy_bridge::zenoh::{ClientOptions, Name, RemotePolicy, Session};
-use rehearse_scenarios::interface::Policy;
+use rehearse_policy_bridge::zenoh::{ClientOptions, Name, RemotePolicy, Session as ZenohSession};
+use rehearse_scenarios::interface::{Policy, World as _};
 use rehearse_scenarios::log::RobotLog;
+use rehearse_scenarios::episode::Episode;
 use rehearse_scenarios::outcome::Outcome;
 use rehearse_scenarios::suite::{PolicyEntry, PolicySource, Suite, Trial, WorldSource};
 use rehearse_scenarios::time::SimDuration;
@@ -18,10 +20,11 @@ use rehearse_scoring::trial::TrialTable;
 use rehearse_world_model::device::DeviceChoice;
 
 use super::journal::Entry;
-use super::manifest::{Manifest, PolicyRecord};
+use super::manifest::{LogRecord, Manifest, PolicyRecord};
 use super::starts::Starts;
+use super::timing::{self, Session, Stopwatch, TimedPolicy, TimedWorld};
 use super::world::OpenWorld;
-use super::{Plan, RunError, RunFolder};
+use super::{Plan, RunError, RunFolder, real};
 
 /// What a run needs to know beside its plan.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Conduct {
     pub keep_episodes: bool,
     /// What a learned world computes on.
     pub device: DeviceChoice,
+    /// How long policies and worlds are waited for.
+    pub patience: ClientOptions,
 }
 
 /// A run that has ended.
@@ -55,24 +60,31 @@ pub struct Finished {
 pub fn conduct(
     plan: &Plan,
     conduct: &Conduct,
-    session: &Session,
+    session: &ZenohSession,
     cancel: &Cancel,
     ended: &mut dyn FnMut(u64),
 ) -> Result<Finished, RunError> {
-    let Conduct { out, resume, keep_episodes, device } = conduct;
+    let Conduct { out, resume, keep_episodes, device, patience } = conduct;
+    if plan.trials.is_empty() {
+        return Err(RunError::NotSupported {
+            what: format!("part {}, which holds no trial,", plan.shard),
+            advice: "cut the suite into fewer parts",
+        });
+    }
     let log =
         plan.suite.logs.as_ref().map(|logs| RobotLog::open(&plan.folder.join(logs))).transpose()?;
     let starts = match &log {
         Some(log) => Arc::new(Starts::read(&plan.suite, log)?),
         None => Arc::default(),
     };
-    let OpenWorld { mut world, identity } =
-        OpenWorld::open(plan, log.as_ref(), &starts, session, *device)?;
+    let OpenWorld { world, identity, fidelity } =
+        OpenWorld::open(plan, log.as_ref(), &starts, session, *device, *patience)?;
+    let mut world = TimedWorld { world, watch: Stopwatch::default() };
     let policies = plan
         .suite
         .policies
         .iter()
-        .map(|entry| connect(entry, session))
+        .map(|entry| connect(entry, session, *patience))
         .collect::<Result<Vec<_>, _>>()?;
     let records = plan
         .suite
@@ -86,41 +98,77 @@ pub fn conduct(
         })
         .collect();
     let rig = world.embodiment().clone();
-    let manifest = Manifest::new(plan, identity, rig.clone(), records);
+    let manifest = Manifest {
+        log: log.as_ref().map(|log| LogRecord::of(log.folder())),
+        fidelity,
+        ..Manifest::new(plan, identity, rig.clone(), records)
+    };
     let mut folder = RunFolder::open(out, &manifest, *resume, *keep_episodes)?;
+    if let Some(log) = &log {
+        real::keep(out, &plan.suite, log)?;
+    }
     ended(folder.entries().len() as u64);
 
     let by_id: BTreeMap<&str, &Trial> =
         plan.trials.iter().map(|trial| (trial.id.as_str(), trial)).collect();
+    let watches: Vec<Stopwatch> = policies.iter().map(|_| Stopwatch::default()).collect();
     let lanes = policies
         .into_iter()
+        .zip(&watches)
         .enumerate()
-        .map(|(index, policy)| lane(plan, index, policy, &folder, &starts))
+        .map(|(index, (policy, watch))| {
+            let policy = TimedPolicy { policy, watch: watch.clone() };
+            lane(plan, index, Box::new(policy), &folder, &starts)
+        })
         .collect();
+    let (began, mut trials, mut steps) = (Instant::now(), 0, 0);
     let mut observe = |event: Event<'_>| {
         if let Event::Ended { trial, episode, .. } = event {
             if let Some(planned) = by_id.get(trial.id.as_str()) {
-                folder.add(entry_of(planned, plan, &episode.outcome, episode.len()), &episode)?;
+                folder.add(entry_of(planned, plan, &starts, &episode), &episode)?;
             }
+            trials += 1;
+            steps += episode.len() as u64;
             ended(1);
         }
         Ok(())
     };
-    let summary = run(world.as_mut(), lanes, &LoopOptions::default(), &mut observe, cancel)?;
+    let ran = run(&mut world, lanes, &LoopOptions::default(), &mut observe, cancel);
+    let (world_requests, world_secs) = world.watch.total();
+    let cost = Session {
+        trials,
+        steps,
+        secs: began.elapsed().as_secs_f64(),
+        world_secs,
+        world_requests,
+        policies: plan
+            .suite
+            .policies
+            .iter()
+            .zip(&watches)
+            .map(|(entry, watch)| watch.cost(&entry.name))
+            .collect(),
+    };
+    let summary = ran?;
+    if trials > 0 {
+        timing::note(out, &cost)?;
+    }
     let missing = plan.trials.len() - folder.entries().len();
     let table = if missing == 0 { Some(folder.finish(plan, &rig)?) } else { None };
     Ok(Finished { table, summary, missing })
 }
 
-fn connect(entry: &PolicyEntry, session: &Session) -> Result<Box<dyn Policy>, RunError> {
+fn connect(
+    entry: &PolicyEntry,
+    session: &ZenohSession,
+    patience: ClientOptions,
+) -> Result<Box<dyn Policy>, RunError> {
     match entry.source() {
         PolicySource::Zenoh(name) => {
             let policy =
-                RemotePolicy::connect(session, &Name::new(name)?, ClientOptions::default())
-                    .map_err(|source| RunError::Bridge {
-                        what: format!("policy {name:?}"),
-                        source,
-                    })?;
+                RemotePolicy::connect(session, &Name::new(name)?, patience).map_err(|source| {
+                    RunError::Bridge { what: format!("policy {name:?}"), source }
+                })?;
             Ok(Box::new(policy))
         }
         PolicySource::Planner(path) => Err(RunError::NotSupported {
@@ -192,7 +240,9 @@ fn to_loop(trial: &Trial, suite: &Suite, starts: &Starts, replayed: Option<&[usi
     }
 }
 
-fn entry_of(trial: &Trial, plan: &Plan, outcome: &Outcome, length: usize) -> Entry {
+fn entry_of(trial: &Trial, plan: &Plan, starts: &Starts, episode: &Episode) -> Entry {
+    let start = starts.get(trial.scenario.task, trial.scenario.start);
+    let outcome = &episode.outcome;
     Entry {
         trial: trial.id.as_str().to_owned(),
         policy: plan.suite.policies[trial.policy].name.clone(),
@@ -204,6 +254,8 @@ fn entry_of(trial: &Trial, plan: &Plan, outcome: &Outcome, length: usize) -> Ent
             Outcome::Void { fault } => Some(fault.to_string()),
             Outcome::Success | Outcome::Failure | Outcome::Unsure => None,
         },
-        length: length as u32,
+        length: episode.len() as u32,
+        start: start.map(|start| start.episode),
+        chunks: episode.segments.iter().map(|segment| (segment.steps, segment.expert)).collect(),
     }
 }

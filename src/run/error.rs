@@ -23,6 +23,16 @@ pub enum RunError {
         #[from]
         source: LogError,
     },
+    /// The log knows no such task.
+    #[error("the log has no episode of task {task:?} in split {split:?}; there is {there}")]
+    UnknownTask {
+        /// Name of the task.
+        task: String,
+        /// Name of the split.
+        split: String,
+        /// The tasks that there are.
+        there: String,
+    },
     /// The log has fewer starts than the suite asks for.
     #[error(
         "task {task:?} needs start {wanted}, but split {split:?} of the log has {found} episodes of it"
@@ -78,6 +88,29 @@ pub enum RunError {
     Exists {
         /// The run directory.
         path: PathBuf,
+    },
+    /// Another process works on the run directory.
+    #[error("another process works on {}; wait for it, or choose another --out", path.display())]
+    Busy {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// Parts that do not make a whole run.
+    #[error("{}: {message}", path.display())]
+    Parts {
+        /// The part.
+        path: PathBuf,
+        /// What is missing, doubled or mixed.
+        message: String,
+    },
+    /// The report cannot be made.
+    #[error("cannot make the report's {what}")]
+    Report {
+        /// The part of the report.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The run directory holds another run.
     #[error("{} holds a run of another {field}: it was {was}, now it is {is}", path.display())]

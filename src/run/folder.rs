@@ -1,6 +1,7 @@
 //! The run directory, and nobody else's hand in it.
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
@@ -14,11 +15,15 @@ use rehearse_scoring::trial::{self, Table, Trial, TrialTable, Verdict};
 
 use super::journal::{Entry, Journal};
 use super::manifest::Manifest;
+use super::rollouts::Rollout;
 use super::spool::Spool;
-use super::{Plan, RunError};
+use super::{Plan, RunError, Shard};
 
 /// The column of the dataset that holds the world's belief after each action.
 const BELIEF: &str = "next.success_belief";
+
+/// The folder that episodes wait in; the parts of a sharded run keep it, to be merged.
+pub(super) const WAITING: &str = "episodes.waiting";
 
 /// An open run directory:
 /// `manifest.json`, `events.jsonl`, and once the run is done `trials.parquet` and `episodes/`.
@@ -28,6 +33,8 @@ pub struct RunFolder {
     journal: Journal,
     spool: Option<Spool>,
     entries: BTreeMap<String, Entry>,
+    /// Held as long as the folder is open; the system lets it go with the process.
+    _lock: File,
 }
 
 impl RunFolder {
@@ -44,6 +51,8 @@ impl RunFolder {
         resume: bool,
         keep_episodes: bool,
     ) -> Result<Self, RunError> {
+        std::fs::create_dir_all(path).map_err(RunError::file("create", path))?;
+        let lock = lock(path)?;
         let manifest_path = Manifest::path(path);
         if manifest_path.exists() {
             if !resume {
@@ -51,19 +60,23 @@ impl RunFolder {
             }
             Manifest::read(path)?.check_same(manifest, path)?;
         } else {
-            std::fs::create_dir_all(path).map_err(RunError::file("create", path))?;
             let text = serde_json::to_vec_pretty(manifest)
                 .map_err(|error| RunError::damaged(&manifest_path, error))?;
             write_whole(&manifest_path, &text)?;
         }
         let (journal, entries) = Journal::open(&path.join("events.jsonl"))?;
         let finished = path.join("trials.parquet").exists();
+        let waiting = path.join(WAITING);
+        if finished && manifest.shard == Shard::WHOLE.to_string() && waiting.exists() {
+            // Left by a process that was killed right after the table.
+            std::fs::remove_dir_all(&waiting).map_err(RunError::file("remove", &waiting))?;
+        }
         let spool = if keep_episodes && !finished {
-            Some(Spool::open(path.join("episodes.waiting"))?)
+            Some(Spool::open(waiting)?)
         } else {
             None
         };
-        Ok(Self { path: path.to_owned(), journal, spool, entries })
+        Ok(Self { path: path.to_owned(), journal, spool, entries, _lock: lock })
     }
 
     /// The run directory's path.
@@ -94,30 +107,63 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Writes the table of trials and the dataset of episodes, in the order of the plan, and
+    /// Takes over a trial of another run directory, with its episode if one waits there.
+    pub(super) fn adopt(&mut self, entry: Entry, from: Option<&Spool>) -> Result<(), RunError> {
+        if let (Some(spool), Some(from)) = (&self.spool, from) {
+            spool.copy(&entry.trial, from)?;
+        }
+        self.journal.add(&entry)?;
+        self.entries.insert(entry.trial.clone(), entry);
+        Ok(())
+    }
+
+    /// Writes the table of trials and the dataset of episodes, in the order of their ids, and
     /// returns the table.
     ///
     /// # Errors
     /// [`RunError::Table`], [`RunError::Log`], [`RunError::File`].
     pub fn finish(mut self, plan: &Plan, rig: &Embodiment) -> Result<TrialTable, RunError> {
-        let ordered: Vec<&Entry> =
-            plan.trials.iter().filter_map(|trial| self.entries.get(trial.id.as_str())).collect();
-        if let Some(spool) = self.spool.take() {
-            write_episodes(&self.path.join("episodes"), rig, &ordered, &spool)?;
-            spool.remove()?;
+        let spool = self.spool.take();
+        if let Some(spool) = &spool {
+            write_episodes(&self.path.join("episodes"), rig, &self.entries, spool)?;
         }
-        let trials = ordered.into_iter().map(trial_of).collect();
-        let table = TrialTable::new(trials, "the run")?;
+        let table = table_of(&self.entries)?;
         let path = self.path.join("trials.parquet");
         let partial = self.path.join("trials.partial.parquet");
         trial::write(&Table::Trials(table.clone()), &partial)?;
         std::fs::rename(&partial, &path).map_err(RunError::file("write", &path))?;
+        // Not before the table is there: a process that is killed here begins both anew.
+        if let Some(spool) = spool
+            && plan.shard == Shard::WHOLE
+        {
+            spool.remove()?;
+        }
         Ok(table)
     }
 }
 
+/// The table of trials, in the order of their ids.
+pub(super) fn table_of(entries: &BTreeMap<String, Entry>) -> Result<TrialTable, RunError> {
+    Ok(TrialTable::new(entries.values().map(trial_of).collect(), "the run")?)
+}
+
+fn lock(path: &Path) -> Result<File, RunError> {
+    let file = path.join("lock");
+    let lock = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&file)
+        .map_err(RunError::file("open", &file))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RunError::Busy { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(RunError::file("lock", &file)(error)),
+    }
+}
+
 /// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes).map_err(RunError::file("write", &partial))?;
     std::fs::rename(&partial, path).map_err(RunError::file("write", path))
@@ -136,7 +182,7 @@ fn trial_of(entry: &Entry) -> Trial {
 fn write_episodes(
     folder: &Path,
     rig: &Embodiment,
-    entries: &[&Entry],
+    entries: &BTreeMap<String, Entry>,
     spool: &Spool,
 ) -> Result<(), RunError> {
     if folder.exists() {
@@ -146,7 +192,7 @@ fn write_episodes(
     let settings = LogSettings { codec: Codec::H264, ..LogSettings::default() };
     let belief = Feature::vector(BELIEF, Dtype::Float32, 1);
     let mut writer = None;
-    for entry in entries {
+    for entry in entries.values() {
         let Some(waiting) = spool.get(&entry.trial)? else { continue };
         let writer = match &mut writer {
             Some(writer) => writer,
@@ -184,6 +230,13 @@ fn write_episodes(
     }
     if let Some(writer) = writer {
         writer.finish()?;
+        // The dataset knows policies and tasks, not trials.
+        let lines = entries
+            .values()
+            .filter(|entry| spool.path(&entry.trial).exists())
+            .enumerate()
+            .map(|(episode, entry)| Rollout { episode, trial: entry.trial.clone() });
+        super::rollouts::write(folder, lines)?;
     }
     Ok(())
 }

@@ -30,6 +30,12 @@ pub struct Entry {
     pub reason: Option<String>,
     /// Control steps that were executed.
     pub length: u32,
+    /// Episode of the suite's log whose first frame the trial started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<usize>,
+    /// The world's chunks: control steps, and the expert that made them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chunks: Vec<(u32, Option<u32>)>,
 }
 
 /// The open journal.
@@ -50,25 +56,17 @@ impl Journal {
             .create(true)
             .open(path)
             .map_err(RunError::file("open", path))?;
-        let mut reader = BufReader::new(&file);
-        let (mut whole, mut number, mut line) = (0, 0_u64, Vec::new());
-        loop {
-            line.clear();
-            let read = reader.read_until(b'\n', &mut line).map_err(RunError::file("read", path))?;
-            if read == 0 || line.last() != Some(&b'\n') {
-                break;
-            }
-            number += 1;
-            let entry: Entry = serde_json::from_slice(&line)
-                .map_err(|error| RunError::damaged(path, format!("line {number}: {error}")))?;
-            if let Some(twice) = entries.insert(entry.trial.clone(), entry) {
-                let message = format!("line {number}: trial {} ended twice", twice.trial);
-                return Err(RunError::damaged(path, message));
-            }
-            whole += read as u64;
-        }
+        let whole = read_entries(&file, path, &mut entries)?;
         file.set_len(whole).map_err(RunError::file("cut", path))?;
         Ok((Self { path: path.to_owned(), file }, entries))
+    }
+
+    /// Reads a journal that nobody writes to.
+    pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Entry>, RunError> {
+        let file = File::open(path).map_err(RunError::file("open", path))?;
+        let mut entries = BTreeMap::new();
+        read_entries(&file, path, &mut entries)?;
+        Ok(entries)
     }
 
     /// Adds a line; it is with the operating system when this returns.
@@ -78,6 +76,31 @@ impl Journal {
         line.push(b'\n');
         // One write, so that a line is there whole or as the last one.
         self.file.write_all(&line).map_err(RunError::file("write", &self.path))
+    }
+}
+
+/// Reads all whole lines, and returns how many bytes they have.
+fn read_entries(
+    file: &File,
+    path: &Path,
+    entries: &mut BTreeMap<String, Entry>,
+) -> Result<u64, RunError> {
+    let mut reader = BufReader::new(file);
+    let (mut whole, mut number, mut line) = (0, 0_u64, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line).map_err(RunError::file("read", path))?;
+        if read == 0 || line.last() != Some(&b'\n') {
+            return Ok(whole);
+        }
+        number += 1;
+        let entry: Entry = serde_json::from_slice(&line)
+            .map_err(|error| RunError::damaged(path, format!("line {number}: {error}")))?;
+        if let Some(twice) = entries.insert(entry.trial.clone(), entry) {
+            let message = format!("line {number}: trial {} ended twice", twice.trial);
+            return Err(RunError::damaged(path, message));
+        }
+        whole += read as u64;
     }
 }
 
@@ -95,6 +118,8 @@ mod tests {
             outcome: "success".into(),
             reason: None,
             length: 7,
+            start: None,
+            chunks: vec![],
         }
     }
 

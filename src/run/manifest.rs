@@ -28,8 +28,38 @@ pub struct Manifest {
     pub world: String,
     /// The world's rig.
     pub embodiment: Embodiment,
+    /// The log that starts came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogRecord>,
+    /// What was measured of a learned world's fidelity when it was trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelity: Option<serde_json::Value>,
     /// The policies, as they stated themselves, in the order of the suite.
     pub policies: Vec<PolicyRecord>,
+}
+
+/// The log of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRecord {
+    /// Its folder, as it was found.
+    pub folder: PathBuf,
+    /// BLAKE3 of the files of its `meta/` that state facts and results, in hex.
+    pub digest: String,
+}
+
+impl LogRecord {
+    pub(super) fn of(folder: &Path) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for name in ["info.json", "stats.json", "trials.csv", "embodiment.json"] {
+            // A file that is not there is part of what the log is.
+            if let Ok(bytes) = std::fs::read(folder.join("meta").join(name)) {
+                hasher.update(name.as_bytes()).update(&bytes);
+            }
+        }
+        let folder = folder.canonicalize().unwrap_or_else(|_gone| folder.to_owned());
+        Self { folder, digest: hasher.finalize().to_hex().to_string() }
+    }
 }
 
 /// What a policy stated about itself.
@@ -64,6 +94,8 @@ impl Manifest {
             trials: plan.trials.len(),
             world,
             embodiment,
+            log: None,
+            fidelity: None,
             policies,
         }
     }
@@ -72,7 +104,11 @@ impl Manifest {
         folder.join("manifest.json")
     }
 
-    pub(super) fn read(folder: &Path) -> Result<Self, RunError> {
+    /// Reads the manifest of a run directory.
+    ///
+    /// # Errors
+    /// [`RunError::File`], [`RunError::Damaged`].
+    pub fn read(folder: &Path) -> Result<Self, RunError> {
         let path = Self::path(folder);
         let text = std::fs::read(&path).map_err(RunError::file("read", &path))?;
         let manifest: Self =
@@ -88,18 +124,28 @@ impl Manifest {
 
     /// Refuses to go on with a run that was made of something else.
     pub(super) fn check_same(&self, now: &Self, folder: &Path) -> Result<(), RunError> {
+        let shard = ("shard", self.shard.clone(), now.shard.clone());
+        let differs = std::iter::once(shard).chain(self.made_of(now)).find(|(_, was, is)| was != is);
+        match differs {
+            Some((field, was, is)) => {
+                Err(RunError::OtherRun { path: folder.to_owned(), field, was, is })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What a run is made of, here and there.
+    pub(super) fn made_of(&self, now: &Self) -> [(&'static str, String, String); 5] {
         let policies = |manifest: &Self| format!("{:?}", manifest.policies);
-        for (field, was, is) in [
+        let log = |manifest: &Self| {
+            manifest.log.as_ref().map_or_else(|| "none".to_owned(), |log| log.digest.clone())
+        };
+        [
             ("version of the program", self.version.clone(), now.version.clone()),
             ("suite", self.suite_digest.clone(), now.suite_digest.clone()),
-            ("shard", self.shard.clone(), now.shard.clone()),
+            ("log", log(self), log(now)),
             ("world", self.world.clone(), now.world.clone()),
             ("policies", policies(self), policies(now)),
-        ] {
-            if was != is {
-                return Err(RunError::OtherRun { path: folder.to_owned(), field, was, is });
-            }
-        }
-        Ok(())
+        ]
     }
 }

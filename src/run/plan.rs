@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use rehearse_scenarios::suite::{Suite, SuiteError, Trial};
 
-/// A part of a suite: every n-th scenario, so that policies still meet side by side.
+use super::{RunError, timing};
+
+/// A part of a suite: every n-th repeat of a scenario, so that policies still meet side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Which part, from 1 to `of`.
@@ -19,8 +21,8 @@ impl Shard {
     /// The whole suite.
     pub const WHOLE: Self = Self { number: 1, of: 1 };
 
-    const fn holds(self, scenario: usize) -> bool {
-        scenario % self.of as usize == (self.number - 1) as usize
+    const fn holds(self, meeting: usize) -> bool {
+        meeting % self.of as usize == (self.number - 1) as usize
     }
 }
 
@@ -66,17 +68,46 @@ impl Plan {
         let suite = Suite::load(suite_file)?;
         let text = std::fs::read(suite_file)
             .map_err(|source| SuiteError::Read { path: suite_file.to_owned(), source })?;
-        let mut trials = suite.trials();
-        let per_scenario = suite.policies.len() * suite.repeats as usize;
-        let mut index = 0;
-        trials.retain(|_| {
-            let scenario = index / per_scenario;
-            index += 1;
-            shard.holds(scenario)
-        });
         let folder = suite_file.parent().unwrap_or(Path::new(".")).to_owned();
         let digest = blake3::hash(&text).to_hex().to_string();
-        Ok(Self { suite, folder, digest, shard, trials })
+        Ok(Self::expand(suite, folder, digest, shard))
+    }
+
+    /// Expands a suite whose file lies in `folder` and has this digest.
+    pub fn expand(suite: Suite, folder: PathBuf, digest: String, shard: Shard) -> Self {
+        let mut trials = suite.trials();
+        let side_by_side = suite.policies.len();
+        let mut index = 0;
+        trials.retain(|_| {
+            let meeting = index / side_by_side;
+            index += 1;
+            shard.holds(meeting)
+        });
+        Self { suite, folder, digest, shard, trials }
+    }
+
+    /// What the run costs at most, in words; in hours, if the run directory `out` tells how long
+    /// earlier trials of it took.
+    ///
+    /// # Errors
+    /// [`RunError::File`] if the run directory cannot be read.
+    pub fn estimate(&self, out: &Path) -> Result<String, RunError> {
+        let steps = self.most_steps();
+        let mut text = format!("{} trials, {steps} control steps at most", self.trials.len());
+        let sessions = timing::sessions(out)?;
+        let done: u64 = sessions.iter().map(|session| session.steps).sum();
+        if done > 0 {
+            let secs: f64 = sessions.iter().map(|session| session.secs).sum();
+            let hours = secs / done as f64 * steps as f64 / 3600.0;
+            text += &format!(
+                "; {hours:.2} h at most, at {:.1} steps/s as in {}",
+                done as f64 / secs,
+                out.display()
+            );
+        } else {
+            text += "; how long a step takes, a run of a part tells (--shard 1/100)";
+        }
+        Ok(text)
     }
 
     /// Control steps of all trials, if none ends early: what a run costs at most.
@@ -98,9 +129,9 @@ mod tests {
     }
 
     #[test]
-    fn shards_hold_every_scenario_once() {
-        for scenario in 0..20 {
-            let holding = (1..=3).filter(|&number| Shard { number, of: 3 }.holds(scenario)).count();
+    fn shards_hold_every_meeting_once() {
+        for meeting in 0..20 {
+            let holding = (1..=3).filter(|&number| Shard { number, of: 3 }.holds(meeting)).count();
             assert_eq!(holding, 1);
         }
     }

@@ -60,7 +60,18 @@ impl Spool {
         Ok(Self(folder))
     }
 
-    fn path(&self, trial: &str) -> PathBuf {
+    /// Takes the episode of a trial from another folder, if it has one there.
+    pub(super) fn copy(&self, trial: &str, from: &Self) -> Result<(), RunError> {
+        let (source, target) = (from.path(trial), self.path(trial));
+        match std::fs::copy(&source, &target) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::file("copy", &source)(error))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn path(&self, trial: &str) -> PathBuf {
         self.0.join(format!("{}.episode", blake3::hash(trial.as_bytes()).to_hex()))
     }
 

@@ -1,6 +1,6 @@
 //! Where trials start: first frames of the log, by task and index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rehearse_scenarios::log::RobotLog;
@@ -28,16 +28,30 @@ impl Starts {
         let mut starts = BTreeMap::new();
         for (task, entry) in suite.tasks.iter().enumerate() {
             let Some(split) = &entry.starts.split else { continue };
-            let episodes: Vec<usize> = log
-                .episodes()
-                .iter()
-                .filter(|episode| episode.split.as_ref() == Some(split))
+            let of_split = || log.episodes().iter().filter(|e| e.split.as_ref() == Some(split));
+            let names = [&entry.name, &entry.instruction];
+            let episodes: Vec<usize> = of_split()
                 .filter(|episode| {
-                    episode.tasks.contains(&entry.name)
-                        || episode.result.as_ref().is_some_and(|row| row.task == entry.name)
+                    let result = episode.result.as_ref().map(|row| &row.task);
+                    names.iter().any(|&name| episode.tasks.contains(name) || result == Some(name))
                 })
                 .map(|episode| episode.index)
                 .collect();
+            if episodes.is_empty() {
+                let there: BTreeSet<&str> = of_split()
+                    .flat_map(|episode| {
+                        let result = episode.result.iter().map(|row| row.task.as_str());
+                        result.chain(episode.tasks.iter().map(String::as_str))
+                    })
+                    .filter(|task| !task.is_empty())
+                    .collect();
+                let there: Vec<&str> = there.into_iter().collect();
+                return Err(RunError::UnknownTask {
+                    task: entry.name.clone(),
+                    split: split.clone(),
+                    there: if there.is_empty() { "none".to_owned() } else { there.join(", ") },
+                });
+            }
             for index in entry.starts.first..entry.starts.first + u64::from(entry.starts.count) {
                 let episode = usize::try_from(index)
                     .ok()

@@ -22,6 +22,8 @@ pub(super) struct OpenWorld {
     pub(super) world: Box<dyn World>,
     /// Digest or description, for the manifest.
     pub(super) identity: String,
+    /// What was measured of it when it was trained.
+    pub(super) fidelity: Option<serde_json::Value>,
 }
 
 impl OpenWorld {
@@ -32,21 +34,29 @@ impl OpenWorld {
         starts: &Starts,
         session: &Session,
         device: DeviceChoice,
+        patience: ClientOptions,
     ) -> Result<Self, RunError> {
+        let own_starts = matches!(plan.suite.world, WorldSource::Zenoh { .. });
+        if let Some(task) = plan.suite.tasks.iter().find(|task| task.starts.split.is_none())
+            && !own_starts
+        {
+            return Err(RunError::NotSupported {
+                what: format!("task {:?} without starts", task.name),
+                advice: "state `logs`, and `starts.split` of the task: this world makes none",
+            });
+        }
         match &plan.suite.world {
             WorldSource::Learned { checkpoint } => {
                 learned(&plan.folder.join(checkpoint), log, device)
             }
             WorldSource::Zenoh { name } => {
                 let world =
-                    RemoteWorld::connect(session, &Name::new(name)?, ClientOptions::default())
-                        .map_err(|source| RunError::Bridge {
-                            what: format!("world {name:?}"),
-                            source,
-                        })?;
+                    RemoteWorld::connect(session, &Name::new(name)?, patience).map_err(|source| {
+                        RunError::Bridge { what: format!("world {name:?}"), source }
+                    })?;
                 let digest = world.info().digest.as_deref().unwrap_or("no digest stated");
                 let identity = format!("zenoh {name} ({digest})");
-                Ok(Self { world: Box::new(world), identity })
+                Ok(Self { world: Box::new(world), identity, fidelity: None })
             }
             WorldSource::Replay {} => {
                 let log = log.ok_or_else(|| RunError::NotSupported {
@@ -69,7 +79,8 @@ fn learned(
         checkpoint::check_rig(&model.embodiment, log.embodiment())?;
     }
     let world = LearnedWorld::new(Arc::new(model), Routing::default());
-    Ok(OpenWorld { world: Box::new(world), identity: format!("checkpoint {}", manifest.digest) })
+    let identity = format!("checkpoint {}", manifest.digest);
+    Ok(OpenWorld { world: Box::new(world), identity, fidelity: manifest.fidelity })
 }
 
 /// Plays back the episodes that trials start in; a start's index is its place among them.
@@ -112,6 +123,7 @@ fn replay(log: &RobotLog, starts: &Starts) -> Result<OpenWorld, RunError> {
     let world = ReplayWorld::new(log.embodiment().clone(), recordings);
     Ok(OpenWorld {
         world: Box::new(world),
-        identity: format!("replay of {}", log.folder().display()),
+        identity: "replay of the log".to_owned(),
+        fidelity: None,
     })
 }

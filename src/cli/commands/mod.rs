@@ -7,6 +7,7 @@ pub mod calibrate;
 pub mod compare;
 pub mod fidelity;
 pub mod logs;
+pub mod merge;
 pub mod policies;
 pub mod policy;
 pub mod record;
@@ -36,6 +37,8 @@ pub enum Command {
     Record(record::RecordArgs),
     /// Run a suite: every policy in every scenario, into a run directory
     Run(run::RunArgs),
+    /// Join the parts of a sharded run
+    Merge(merge::MergeArgs),
     /// Train a world model on the logs of a robot
     Train(train::TrainArgs),
     /// Replay logged episodes in a trained model and measure how faithful it is
@@ -65,6 +68,7 @@ impl Command {
             Self::Bridge(arguments) => arguments.run(printer),
             Self::Record(arguments) => arguments.run(printer),
             Self::Run(arguments) => arguments.run(printer),
+            Self::Merge(arguments) => arguments.run(printer),
             Self::Train(args) => args.run(printer),
             Self::Fidelity(args) => args.run(printer),
             Self::Score(arguments) => arguments.run(printer),

@@ -6,7 +6,7 @@ use clap::Args;
 use rehearse_policy_bridge::closed_loop::Cancel;
 use rehearse_world_model::device::DeviceChoice;
 
-use crate::cli::connection::ConnectionArgs;
+use crate::cli::connection::{ConnectionArgs, PatienceArgs};
 use crate::cli::{ExitStatus, Printer};
 use crate::run::{Conduct, Plan, Shard, conduct};
 
@@ -36,6 +36,8 @@ pub struct RunArgs {
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
     #[command(flatten)]
+    patience: PatienceArgs,
+    #[command(flatten)]
     connection: ConnectionArgs,
 }
 
@@ -45,22 +47,22 @@ impl RunArgs {
     /// # Errors
     /// If the suite, the world, a policy or the run directory cannot be used.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let Self { suite, out, resume, shard, dry_run, no_episodes, device, connection } = self;
+        let Self { suite, out, resume, shard, dry_run, no_episodes, device, patience, connection } =
+            self;
         let plan = Plan::load(&suite, shard)?;
         if dry_run {
             let ids: Vec<&str> = plan.trials.iter().map(|trial| trial.id.as_str()).collect();
             printer.data(&ids.join("\n"))?;
-            printer.note(&format!(
-                "{} trials, {} control steps at most",
-                plan.trials.len(),
-                plan.most_steps()
-            ));
+            printer.note(&plan.estimate(&out)?);
             return Ok(ExitStatus::Success);
         }
-        let settings = Conduct { out, resume, keep_episodes: !no_episodes, device };
+        let settings = Conduct { out, resume, keep_episodes: !no_episodes, device, patience: patience.options()? };
         let mut progress = printer.progress(plan.trials.len() as u64, "trials");
         let session = connection.open()?;
-        let finished = conduct(&plan, &settings, &session, &Cancel::default(), &mut |trials| {
+        let cancel = Cancel::default();
+        let stop = cancel.clone();
+        ctrlc::set_handler(move || stop.cancel())?;
+        let finished = conduct(&plan, &settings, &session, &cancel, &mut |trials| {
             progress.advance(trials);
         });
         progress.finish();
@@ -68,7 +70,7 @@ impl RunArgs {
         printer.data(&finished.summary.to_string())?;
         if finished.missing > 0 {
             printer.note(&format!("{} trials are missing; go on with --resume", finished.missing));
-            return Ok(ExitStatus::Failure);
+            return Ok(ExitStatus::Stopped);
         }
         let table = settings.out.join("trials.parquet");
         printer.note(&format!("rates and ranking: rehearse score {}", table.display()));
