@@ -1,14 +1,16 @@
 """Meta-World's scripted experts, whole and spoilt, as policies.
 
 A script needs the positions of the objects, which no policy sees: observations hold an image and the
-hand alone. So experts live in the world's process and read the simulator. The world then runs one
-trial at a time, and an expert acts in that trial; what is recorded is what any policy would see.
+hand alone. So experts live in the world's process. An expert is given what any policy is given, looks
+for the simulator that showed just that, and reads the positions there.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,30 +54,34 @@ class Behaviour:
 
 
 class Expert:
-    """The script of whichever task the world is in, one action at a time."""
+    """The scripts in one trial, one action at a time."""
 
-    def __init__(self, env: MetaWorld, behaviour: Behaviour) -> None:
-        """Acts in `env`."""
-        self._env = env
+    def __init__(self, rooms: Sequence[MetaWorld], behaviour: Behaviour) -> None:
+        """Acts in whichever of `rooms` it is shown."""
+        self._rooms = rooms
         self._behaviour = behaviour
         self._random = np.random.default_rng(0)
-        self._script: tuple[str, Any] | None = None
+        self._scripts = {task: script() for task, script in SCRIPTS.items()}
 
     def reset(self, *, seed: int) -> None:
         """Begins a trial; the same seed gives the same noise."""
         self._random = np.random.default_rng(seed)
 
-    def infer(self, _obs: dict[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
-        """The next action, from the simulator's state."""
-        return {"actions": self.act()[None]}
+    def infer(self, obs: dict[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
+        """The next action; raises `LookupError` if no simulator showed this observation."""
+        for room in list(self._rooms):
+            if (
+                room.shown is not None
+                and np.array_equal(room.full[:4].astype(np.float32), obs["state"])
+                and np.array_equal(room.shown, obs["images"]["front"])
+            ):
+                return {"actions": self.act(room)[None]}
+        raise LookupError("no simulator of this process showed this; experts act in their own world")
 
-    def act(self) -> npt.NDArray[np.float32]:
-        """The next action, of shape (4,), within [-1, 1]."""
-        task = self._env.task
-        if self._script is None or self._script[0] != task:
-            self._script = (task, SCRIPTS[task]())
+    def act(self, room: MetaWorld) -> npt.NDArray[np.float32]:
+        """The next action in `room`, of shape (4,), within [-1, 1]."""
         how = self._behaviour
-        action = np.clip(self._script[1].get_action(self._env.full), -1.0, 1.0)
+        action = np.clip(self._scripts[room.task].get_action(room.full), -1.0, 1.0)
         action[:3] *= how.gain
         action += how.noise * self._random.standard_normal(4)
         if self._random.random() < how.eps:
@@ -83,8 +89,8 @@ class Expert:
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
-def serve_experts(env: MetaWorld, rig: Embodiment, session: zenoh.Session) -> None:
+def serve_experts(rooms: Sequence[MetaWorld], rig: Embodiment, session: zenoh.Session) -> None:
     """Serves every behaviour under its name, from threads of this process."""
     for name in BEHAVIOURS:
-        expert = Expert(env, Behaviour.named(name))
-        serve_policy(expert, name=name, embodiment=rig, chunk=1, session=session, block=False)
+        make = partial(Expert, rooms, Behaviour.named(name))
+        serve_policy(make, name=name, embodiment=rig, chunk=1, session=session, block=False)

@@ -6,11 +6,12 @@
 #   record.sh drawer-open-v3 noise0.6 5 recorded/drawer-noise --first-start 1000
 #
 # POLICY is a scripted behaviour (see experts.py), `noise`, or any policy that somebody serves.
-# REHEARSE names the binary, PYTHON the interpreter the environment is made with, VENV its folder.
+# REHEARSE names the binary, PYTHON the interpreter the environment is made with, VENV its folder,
+# ENDPOINT where the world listens.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
-  sed -n '2,9p' "$0" >&2
+  sed -n '2,10p' "$0" >&2
   exit 2
 fi
 task=$1 policy=$2 episodes=$3 out=$4
@@ -20,6 +21,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 rehearse=${REHEARSE:-rehearse}
 venv=${VENV:-$here/.venv}
+at=${ENDPOINT:-tcp/127.0.0.1:7470}
 export MUJOCO_GL=${MUJOCO_GL:-egl}
 
 case $task in
@@ -37,14 +39,14 @@ fi
 
 started=()
 trap 'for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done' EXIT
-"$venv/bin/python" "$here/world.py" --experts &
+"$venv/bin/python" -W ignore "$here/world.py" --experts --listen "$at" &
 started+=($!)
 if [ "$policy" = noise ]; then
-  "$rehearse" policy serve noise --rig "$here/rig.json" &
+  "$rehearse" policy serve noise --rig "$here/rig.json" --connect "$at" &
   started+=($!)
 fi
 
-"$rehearse" record --world metaworld --policy "$policy" --task "$task" \
+"$rehearse" record --connect "$at" --world metaworld --policy "$policy" --task "$task" \
   --instruction "$instruction" --episodes "$episodes" --out "$out" \
   --horizon 110 --patience 120 "$@"
 "$rehearse" logs check "$out"

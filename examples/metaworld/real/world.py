@@ -35,6 +35,9 @@ HELD = 2
 APART = 0.15
 """Least distance in metres, in the plane, of the puck and its goal: Meta-World's own rule."""
 
+MOST_TRIALS = 64
+"""Trials that may be open at once, which is as many as `rehearse record` ever opens."""
+
 RIG = Embodiment(
     robot="metaworld_sawyer",
     rate=RATE,
@@ -48,7 +51,7 @@ Vector = npt.NDArray[np.float64]
 
 
 class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
-    """The tasks behind one Gymnasium interface; `reset(options={"task": ...})` chooses among them.
+    """One of the tasks as a Gymnasium environment.
 
     An observation is the hand's x, y, z in metres and the gripper's opening in [0, 1]. The simulator
     is built, and its graphics context opened, at first use and in the thread that uses it.
@@ -57,13 +60,15 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
 
-    def __init__(self) -> None:
+    def __init__(self, task: str) -> None:
         """Builds nothing yet."""
-        self._simulators: dict[str, Any] = {}
-        self._renderers: dict[str, mujoco.Renderer] = {}
-        self.task = next(iter(TASKS))
+        self.task = task
+        self._built: Any = None
+        self._renderer: mujoco.Renderer | None = None
         self.full: Vector = np.zeros(39)
         """Meta-World's own observation with the goal, which the scripted experts need."""
+        self.shown: npt.NDArray[np.uint8] | None = None
+        """The image that `render` gave last."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -73,36 +78,35 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
         `options["start"]` states the positions of the objects instead.
         """
         super().reset(seed=seed)
-        options = options or {}
-        self.task = options.get("task", self.task)
-        simulator = self._simulator(self.task)
-        start = options.get("start")
+        start = (options or {}).get("start")
+        simulator = self.simulator
         simulator._last_rand_vec = (
-            draw_start(self.task, simulator, seed or 0) if start is None else np.asarray(start, np.float64)
+            draw_start(self.task, simulator, seed or 0)
+            if start is None
+            else np.asarray(start, np.float64)
         )
-        # A stale position of the mocap body would move the hand before it is set.
+        # What the last trial left must not reach into this one.
         mujoco.mj_resetData(simulator.model, simulator.data)
         self.full, _info = simulator.reset()
         mujoco.mj_forward(simulator.model, simulator.data)
-        self._show_goal(simulator)
+        for name, position in simulator._target_site_config:
+            simulator._set_pos_site(name, position)
         return self.full[:4].copy(), {"success": 0.0}
 
     def step(
         self, action: npt.NDArray[np.float32]
     ) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
         """Holds an action for two simulator steps; success is that of the second."""
-        simulator = self._simulator(self.task)
         for _ in range(HELD):
-            self.full, reward, _end, _cut, info = simulator.step(np.asarray(action))
+            self.full, reward, _end, _cut, info = self.simulator.step(np.asarray(action))
         return self.full[:4].copy(), float(reward), False, False, {"success": info["success"]}
 
     def render(self) -> npt.NDArray[np.uint8]:
         """What the camera sees: 128 x 128, RGB."""
-        simulator = self._simulator(self.task)
-        renderer = self._renderers.get(self.task)
-        if renderer is None:
-            renderer = mujoco.Renderer(simulator.model, SIDE, SIDE)
-            self._renderers[self.task] = renderer
+        simulator = self.simulator
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(simulator.model, SIDE, SIDE)
+        renderer = self._renderer
         camera = mujoco.MjvCamera()
         camera.type = mujoco.mjtCamera.mjCAMERA_FREE
         camera.lookat[:] = (0.0, 0.62, 0.1)
@@ -110,34 +114,31 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
         renderer.update_scene(simulator.data, camera)
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
-        return renderer.render()
+        self.shown = renderer.render()
+        return self.shown
 
     def close(self) -> None:
-        """Frees the graphics contexts and the simulators."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        for simulator in self._simulators.values():
-            simulator.close()
-        self._renderers.clear()
-        self._simulators.clear()
+        """Frees the graphics context and the simulator."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        if self._built is not None:
+            self._built.close()
+            self._built = None
 
-    def _simulator(self, task: str) -> Any:
-        if task not in TASKS:
-            raise ValueError(f"no task {task!r}; there are {sorted(TASKS)}")
-        if task not in self._simulators:
-            simulator = ALL_V3_ENVIRONMENTS[task]()
-            simulator._set_task_called = True
-            simulator._partially_observable = False
-            simulator._freeze_rand_vec = True
-            # The observation space with the goal replaces the one without.
-            simulator.__dict__.pop("sawyer_observation_space", None)
-            self._simulators[task] = simulator
-        return self._simulators[task]
-
-    @staticmethod
-    def _show_goal(simulator: Any) -> None:
-        for name, position in simulator._target_site_config:
-            simulator._set_pos_site(name, position)
+    @property
+    def simulator(self) -> Any:
+        """Meta-World's environment, with the goal in its observation."""
+        if self._built is None:
+            if self.task not in TASKS:
+                raise ValueError(f"no task {self.task!r}; there are {sorted(TASKS)}")
+            self._built = ALL_V3_ENVIRONMENTS[self.task]()
+            self._built._set_task_called = True
+            self._built._freeze_rand_vec = True
+            self._built._partially_observable = False
+            # The cached space is that without the goal.
+            self._built.__dict__.pop("sawyer_observation_space", None)
+        return self._built
 
 
 def draw_start(task: str, simulator: Any, index: int) -> Vector:
@@ -153,7 +154,7 @@ def draw_start(task: str, simulator: Any, index: int) -> Vector:
 
 def reset_to(env: MetaWorld, start: Start) -> tuple[Vector, dict[str, Any]]:
     """Resets to a start that `rehearse` asks for. MuJoCo has no noise of its own to seed."""
-    return env.reset(seed=start.index, options={"task": start.task})
+    return env.reset(seed=start.index)
 
 
 def main() -> None:
@@ -163,17 +164,27 @@ def main() -> None:
     parser.add_argument(
         "--experts", action="store_true", help="serve the scripted experts from this process too"
     )
+    parser.add_argument("--listen", action="append", help="zenoh endpoint to listen on")
     options = parser.parse_args()
-    env = MetaWorld()
-    session = open_session()
+    rooms: list[MetaWorld] = []
+
+    def make(task: str) -> MetaWorld:
+        rooms.append(MetaWorld(task))
+        return rooms[-1]
+
+    session = open_session(listen=options.listen)
     if options.experts:
         from experts import serve_experts
 
-        serve_experts(env, RIG, session)
-    try:
-        serve_world(env, name=options.name, embodiment=RIG, reset=reset_to, session=session)
-    finally:
-        env.close()
+        serve_experts(rooms, RIG, session)
+    serve_world(
+        make,
+        name=options.name,
+        embodiment=RIG,
+        reset=reset_to,
+        max_trials=MOST_TRIALS,
+        session=session,
+    )
 
 
 if __name__ == "__main__":
