@@ -1,0 +1,98 @@
+"""Resets, conventions and success of the world. Skipped where Meta-World is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Looked for, not imported: `world` chooses the graphics before MuJoCo is loaded.
+if importlib.util.find_spec("metaworld") is None:
+    pytest.skip("Meta-World is not installed", allow_module_level=True)
+
+from world import RIG, TASKS, MetaWorld, draw_start  # isort: skip  # it chooses the graphics
+from experts import Behaviour, Expert
+
+
+@pytest.fixture(params=TASKS)
+def env(request: pytest.FixtureRequest) -> Iterator[MetaWorld]:
+    made = MetaWorld(request.param)
+    yield made
+    made.close()
+
+
+def test_a_start_is_the_same_whatever_came_before(env: MetaWorld) -> None:
+    state, _ = env.reset(seed=7)
+    image = env.render()
+    start = env.full.copy()
+    expert = Expert([env], Behaviour.named("noise0.6"))
+    for _ in range(30):
+        env.step(expert.act(env))
+    env.reset(seed=8)
+    assert not np.array_equal(env.render(), image)
+    again, _ = env.reset(seed=7)
+    assert np.array_equal(again, state)
+    assert np.array_equal(env.full, start)
+    assert np.array_equal(env.render(), image)
+
+
+def test_the_same_actions_lead_to_the_same_states(env: MetaWorld) -> None:
+    actions = np.random.default_rng(0).uniform(-1, 1, (20, 4)).astype(np.float32)
+    runs = []
+    for _ in range(2):
+        env.reset(seed=3)
+        runs.append(np.stack([env.step(action)[0] for action in actions]))
+    assert np.array_equal(*runs)
+
+
+def test_the_expert_succeeds_and_idleness_does_not(env: MetaWorld) -> None:
+    env.reset(seed=0)
+    assert not any(env.step(np.zeros(4, np.float32))[4]["success"] for _ in range(110))
+    env.reset(seed=0)
+    expert = Expert([env], Behaviour())
+    assert any(env.step(expert.act(env))[4]["success"] for _ in range(110))
+
+
+def test_actions_move_the_hand_along_their_axes_and_close_the_gripper() -> None:
+    env = MetaWorld("drawer-open-v3")
+    for axis in range(3):
+        before, _ = env.reset(seed=0)
+        action = np.zeros(4, np.float32)
+        action[axis] = 1.0
+        for _ in range(3):
+            after = env.step(action)[0]
+        moved = (after - before)[:3]
+        assert int(np.argmax(np.abs(moved))) == axis
+        # The hand follows a target that moves 1 cm in each of the two simulator steps of an action.
+        assert 0.01 < moved[axis] < 0.06
+    opened, _ = env.reset(seed=0)
+    for _ in range(10):
+        closed = env.step(np.array([0, 0, 0, 1], np.float32))[0]
+    env.close()
+    assert closed[3] < opened[3] - 0.2
+
+
+def test_starts_keep_the_puck_away_from_its_goal() -> None:
+    env = MetaWorld("pick-place-v3")
+    starts = np.stack([draw_start(env.task, env.simulator, index) for index in range(200)])
+    env.close()
+    assert (np.linalg.norm(starts[:, :2] - starts[:, 3:5], axis=1) >= 0.15).all()
+    assert len(np.unique(starts, axis=0)) == 200
+
+
+def test_an_expert_refuses_what_no_simulator_showed(env: MetaWorld) -> None:
+    state, _ = env.reset(seed=0)
+    image = env.render()
+    expert = Expert([env], Behaviour())
+    shown = {"state": state.astype(np.float32), "images": {"front": image}}
+    assert expert.infer(shown)["actions"].shape == (1, 4)
+    with pytest.raises(LookupError):
+        expert.infer(shown | {"images": {"front": 255 - image}})
+
+
+def test_the_rig_of_noise_is_that_of_the_world() -> None:
+    assert json.loads((Path(__file__).parent / "rig.json").read_text()) == RIG.to_wire()
