@@ -1,6 +1,6 @@
 """What eight different courses of action lead to, from the same starts.
 
-From every start: the expert's actions, seven departures from them, all executed open loop in MuJoCo.
+From every start: the expert's actions and seven departures from them, all executed open loop.
 Written as one compressed `.npz`, arrays of start x course x step:
 
     task      (n,)                index into `tasks`
@@ -55,20 +55,22 @@ def expert_actions(env: MetaWorld, index: int, steps: int) -> Actions:
     return np.stack(actions)
 
 
-def execute(env: MetaWorld, index: int, actions: Actions) -> dict[str, npt.NDArray[Any]]:
-    """Executes one course from a start."""
+def execute(
+    env: MetaWorld, index: int, actions: Actions, *, keep_frames: bool
+) -> dict[str, npt.NDArray[Any]]:
+    """Executes one course from a start; frames only if they are to be kept."""
     state, _info = env.reset(seed=index)
     states, success, frames = [state], [], []
     for step, action in enumerate(actions, start=1):
         state, _reward, _end, _cut, info = env.step(action)
         states.append(state)
         success.append(bool(info["success"]))
-        if step % EVERY == 0:
+        if keep_frames and step % EVERY == 0:
             frames.append(halve(env.render()))
     return {
         "states": np.asarray(states, np.float32),
         "success": np.asarray(success),
-        "frames": np.stack(frames),
+        "frames": np.asarray(frames, np.uint8),
     }
 
 
@@ -99,7 +101,7 @@ def main() -> None:
             actions = courses(expert, np.random.default_rng([index, number]))
             env.reset(seed=index)
             rows["first"].append(env.render())
-            ran = [execute(env, index, course) for course in actions]
+            ran = [execute(env, index, course, keep_frames=options.frames) for course in actions]
             rows["task"].append(number)
             rows["index"].append(index)
             rows["actions"].append(actions)

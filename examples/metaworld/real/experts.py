@@ -1,8 +1,8 @@
 """Meta-World's scripted experts, whole and spoilt, as policies.
 
-A script needs the positions of the objects, which no policy sees: observations hold an image and the
-hand alone. So experts live in the world's process. An expert is given what any policy is given, looks
-for the simulator that showed just that, and reads the positions there.
+A script needs the positions of the objects, which no policy sees: observations hold an image and
+the hand alone. So experts live in the world's process. An expert is given what any policy is given,
+looks for the simulator that showed just that, and reads the positions there.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Expert:
                 and np.array_equal(room.shown, obs["images"]["front"])
             ):
                 return {"actions": self.act(room)[None]}
-        raise LookupError("no simulator of this process showed this; experts act in their own world")
+        raise LookupError("no simulator of this process showed this: experts need their own world")
 
     def act(self, room: MetaWorld) -> npt.NDArray[np.float32]:
         """The next action in `room`, of shape (4,), within [-1, 1]."""

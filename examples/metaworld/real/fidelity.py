@@ -1,8 +1,8 @@
 """How faithful this world is to the one that the logs were recorded in.
 
-Expert episodes of the logs have no noise, so their actions tell where the objects stood: the start is
-fitted until the script, run here, does what it did there. Then the logged actions are replayed open
-loop from that start, and states, success and images are compared.
+Expert episodes of the logs have no noise, so their actions tell where the objects stood: the start
+is fitted until the script, run here, does what it did there. Then the logged actions are replayed
+open loop from that start, and states, success and images are compared.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("logs", type=Path)
     parser.add_argument("--episodes", type=int, default=2, help="episodes of each task")
+    parser.add_argument("--task", action="append", choices=TASKS, help="these tasks alone")
     options = parser.parse_args()
     with (options.logs / "meta/trials.csv").open() as file:
         trials = list(csv.DictReader(file))
-    for task in TASKS:
+    for task in options.task or TASKS:
         env = MetaWorld(task)
         expert = [row for row in trials if row["task"] == task and row["policy"] == "expert"]
         for row in expert[: options.episodes]:
@@ -99,20 +100,21 @@ def fit_start(env: MetaWorld, actions: Floats) -> tuple[Floats, float]:
             residual, unit, bounds=(-1e-6, 1 + 1e-6), diff_step=1e-4, max_nfev=15, args=(count,)
         )
 
-    # The first actions tell of the object, and all of them of the goal too.
+    # The first actions tell of the object, and all of them of the goal too. Contact makes local
+    # minima, so the whole is fitted from the best of several guesses.
     drawn = [draw_start(env.task, env.simulator, index) for index in range(6)]
     guesses = [np.clip((each - low)[free] / wide[free], 0.01, 0.99) for each in drawn]
-    early = [fit(guess, 10) for guess in guesses[:2]]
-    unit = min(early, key=lambda each: float(each.cost)).x
-    found = fit(np.clip(unit, 0.0, 1.0), len(actions))
+    guesses += [np.clip(fit(guess, 10).x, 0.0, 1.0) for guess in guesses[:2]]
+    best = min(guesses, key=lambda guess: float(np.sum(residual(guess, len(actions)) ** 2)))
+    found = fit(best, len(actions))
     return place(found.x), float(np.sqrt(np.mean(found.fun**2)))
 
 
 def read_episode(logs: Path, episode: int) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
     """Actions (n, 4), states (n, 4) and success (n) of an episode."""
-    table = pq.read_table(
-        logs / "data", filters=[("episode_index", "=", episode)]
-    ).sort_by("frame_index")
+    table = pq.read_table(logs / "data", filters=[("episode_index", "=", episode)]).sort_by(
+        "frame_index"
+    )
     return (
         np.stack(table["action"].to_pylist()).astype(np.float64),
         np.stack(table["observation.state"].to_pylist()).astype(np.float64),

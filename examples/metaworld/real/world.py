@@ -1,7 +1,7 @@
 """Four Meta-World tasks as a world of `rehearse`: MuJoCo in the place of the robot.
 
-Camera, state, action and control rate are those of the Meta-World logs. With `--experts`, Meta-World's
-scripted experts are served by this process too (see `experts.py`).
+Camera, state, action and control rate are those of the Meta-World logs. With `--experts`,
+Meta-World's scripted experts are served by this process too (see `experts.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import gymnasium
 import mujoco
 import numpy as np
 import numpy.typing as npt
+from experts import serve_experts
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from rehearse_bridge import Camera, Channel, Embodiment, Start, open_session, serve_world
 
@@ -53,8 +54,8 @@ Vector = npt.NDArray[np.float64]
 class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
     """One of the tasks as a Gymnasium environment.
 
-    An observation is the hand's x, y, z in metres and the gripper's opening in [0, 1]. The simulator
-    is built, and its graphics context opened, at first use and in the thread that uses it.
+    An observation is the hand's x, y, z in metres and the gripper's opening in [0, 1]. The
+    simulator is built, and its graphics context opened, at first use, in the thread that uses it.
     """
 
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
@@ -174,8 +175,6 @@ def main() -> None:
 
     session = open_session(listen=options.listen)
     if options.experts:
-        from experts import serve_experts
-
         serve_experts(rooms, RIG, session)
     serve_world(
         make,
