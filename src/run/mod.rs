@@ -18,6 +18,7 @@ mod manifest;
 mod merge;
 mod plan;
 mod real;
+pub mod report;
 mod rollouts;
 mod spool;
 mod starts;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::{ExitStatus, Printer};
+use super::report;
+use crate::cli::{ExitStatus, Format, Printer};
 use crate::run::merge;
 
 /// Arguments of `rehearse merge`.
@@ -28,6 +29,7 @@ impl MergeArgs {
         let Self { out, parts } = self;
         let table = merge(&out, &parts)?;
         printer.note(&format!("{} trials in {}", table.trials().len(), out.display()));
+        report::make(&out, None, Format::Table, printer)?;
         Ok(ExitStatus::Success)
     }
 }

@@ -11,6 +11,7 @@ pub mod merge;
 pub mod policies;
 pub mod policy;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod score;
 mod tables;
@@ -37,6 +38,8 @@ pub enum Command {
     Record(record::RecordArgs),
     /// Run a suite: every policy in every scenario, into a run directory
     Run(run::RunArgs),
+    /// Rates, ranking, agreement and failures of a run: report.json, report.html, a table
+    Report(report::ReportArgs),
     /// Join the parts of a sharded run
     Merge(merge::MergeArgs),
     /// Train a world model on the logs of a robot
@@ -68,6 +71,7 @@ impl Command {
             Self::Bridge(arguments) => arguments.run(printer),
             Self::Record(arguments) => arguments.run(printer),
             Self::Run(arguments) => arguments.run(printer),
+            Self::Report(arguments) => arguments.run(printer),
             Self::Merge(arguments) => arguments.run(printer),
             Self::Train(args) => args.run(printer),
             Self::Fidelity(args) => args.run(printer),

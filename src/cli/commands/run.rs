@@ -7,7 +7,8 @@ use rehearse_policy_bridge::closed_loop::Cancel;
 use rehearse_world_model::device::DeviceChoice;
 
 use crate::cli::connection::{ConnectionArgs, PatienceArgs};
-use crate::cli::{ExitStatus, Printer};
+use super::report;
+use crate::cli::{ExitStatus, Format, Printer};
 use crate::run::{Conduct, Plan, Shard, conduct};
 
 /// Arguments of `rehearse run`.
@@ -67,13 +68,12 @@ impl RunArgs {
         });
         progress.finish();
         let finished = finished?;
-        printer.data(&finished.summary.to_string())?;
+        printer.note(finished.summary.to_string().trim_end());
         if finished.missing > 0 {
             printer.note(&format!("{} trials are missing; go on with --resume", finished.missing));
             return Ok(ExitStatus::Stopped);
         }
-        let table = settings.out.join("trials.parquet");
-        printer.note(&format!("rates and ranking: rehearse score {}", table.display()));
+        report::make(&settings.out, None, Format::Table, printer)?;
         Ok(ExitStatus::Success)
     }
 }
