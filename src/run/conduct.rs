@@ -10,9 +10,9 @@ use rehearse_policy_bridge::closed_loop::{
     WhileWaiting, run,
 };
 use rehearse_policy_bridge::zenoh::{ClientOptions, Name, RemotePolicy, Session as ZenohSession};
+use rehearse_scenarios::episode::Episode;
 use rehearse_scenarios::interface::{Policy, World as _};
 use rehearse_scenarios::log::RobotLog;
-use rehearse_scenarios::episode::Episode;
 use rehearse_scenarios::outcome::Outcome;
 use rehearse_scenarios::suite::{PolicyEntry, PolicySource, Suite, Trial, WorldSource};
 use rehearse_scenarios::time::SimDuration;
@@ -165,10 +165,8 @@ fn connect(
 ) -> Result<Box<dyn Policy>, RunError> {
     match entry.source() {
         PolicySource::Zenoh(name) => {
-            let policy =
-                RemotePolicy::connect(session, &Name::new(name)?, patience).map_err(|source| {
-                    RunError::Bridge { what: format!("policy {name:?}"), source }
-                })?;
+            let policy = RemotePolicy::connect(session, &Name::new(name)?, patience)
+                .map_err(|source| RunError::Bridge { what: format!("policy {name:?}"), source })?;
             Ok(Box::new(policy))
         }
         PolicySource::Planner(path) => Err(RunError::NotSupported {

@@ -71,11 +71,7 @@ impl RunFolder {
             // Left by a process that was killed right after the table.
             std::fs::remove_dir_all(&waiting).map_err(RunError::file("remove", &waiting))?;
         }
-        let spool = if keep_episodes && !finished {
-            Some(Spool::open(waiting)?)
-        } else {
-            None
-        };
+        let spool = if keep_episodes && !finished { Some(Spool::open(waiting)?) } else { None };
         Ok(Self { path: path.to_owned(), journal, spool, entries, _lock: lock })
     }
 

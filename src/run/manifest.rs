@@ -125,7 +125,8 @@ impl Manifest {
     /// Refuses to go on with a run that was made of something else.
     pub(super) fn check_same(&self, now: &Self, folder: &Path) -> Result<(), RunError> {
         let shard = ("shard", self.shard.clone(), now.shard.clone());
-        let differs = std::iter::once(shard).chain(self.made_of(now)).find(|(_, was, is)| was != is);
+        let differs =
+            std::iter::once(shard).chain(self.made_of(now)).find(|(_, was, is)| was != is);
         match differs {
             Some((field, was, is)) => {
                 Err(RunError::OtherRun { path: folder.to_owned(), field, was, is })

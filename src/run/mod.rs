@@ -32,4 +32,5 @@ pub use journal::Entry;
 pub use manifest::{LogRecord, Manifest, PolicyRecord};
 pub use merge::merge;
 pub use plan::{Plan, Shard};
+pub use rollouts::Rollouts;
 pub use timing::{PolicyCost, Session};

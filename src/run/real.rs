@@ -16,7 +16,9 @@ pub(super) fn keep(folder: &Path, suite: &Suite, log: &RobotLog) -> Result<(), R
         .iter()
         .filter(|row| suite.policies.iter().any(|policy| policy.name == row.policy))
         .filter(|row| suite.tasks.iter().any(|task| task.name == row.task))
-        .filter_map(|row| Some(Trial::new(&row.policy, &row.task, Verdict::from_score(row.success)?)))
+        .filter_map(|row| {
+            Some(Trial::new(&row.policy, &row.task, Verdict::from_score(row.success)?))
+        })
         .collect();
     if trials.is_empty() {
         return Ok(());

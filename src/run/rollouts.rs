@@ -1,12 +1,14 @@
-//! Which episode of a run's dataset is which trial.
+//! The episodes that a run stored, and which trial each is.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rehearse_scenarios::log::RobotLog;
 use serde::{Deserialize, Serialize};
 
-use super::RunError;
 use super::folder::write_whole;
+use super::journal::{Entry, Journal};
+use super::{Manifest, RunError};
 
 /// A line of `episodes/meta/rollouts.jsonl`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ pub(super) fn write(
 }
 
 /// Episodes by trial; none if the run stored no episodes.
-pub(crate) fn read(dataset: &Path) -> Result<BTreeMap<String, usize>, RunError> {
+pub(super) fn read(dataset: &Path) -> Result<BTreeMap<String, usize>, RunError> {
     let path = dataset.join("meta/rollouts.jsonl");
     if !path.exists() {
         return Ok(BTreeMap::new());
@@ -45,4 +47,49 @@ pub(crate) fn read(dataset: &Path) -> Result<BTreeMap<String, usize>, RunError> 
             Ok((trial, episode))
         })
         .collect()
+}
+
+/// What a run directory holds to be looked at.
+#[derive(Debug)]
+pub struct Rollouts {
+    /// What the run was made of.
+    pub manifest: Manifest,
+    /// How its trials ended, by id.
+    pub entries: BTreeMap<String, Entry>,
+    /// Episodes of the dataset, by trial.
+    pub episodes: BTreeMap<String, usize>,
+    /// The dataset.
+    pub dataset: RobotLog,
+    /// The log that trials started from, where it can be found.
+    pub log: Option<RobotLog>,
+}
+
+impl Rollouts {
+    /// Opens what a run stored.
+    ///
+    /// # Errors
+    /// [`RunError`] if there is no run, or none that has stored its episodes.
+    pub fn open(folder: &Path) -> Result<Self, RunError> {
+        let manifest = Manifest::read(folder)?;
+        let entries = Journal::read(&folder.join("events.jsonl"))?;
+        let path = folder.join("episodes");
+        let dataset = RobotLog::open(&path)?;
+        let episodes = read(&path)?;
+        let log = manifest.log.as_ref().and_then(|log| RobotLog::open(&log.folder).ok());
+        Ok(Self { manifest, entries, episodes, dataset, log })
+    }
+
+    /// Some trials of each policy and outcome that have an episode, `each` at most.
+    pub fn some(&self, each: usize) -> Vec<&Entry> {
+        let mut taken: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        self.entries
+            .values()
+            .filter(|entry| self.episodes.contains_key(&entry.trial))
+            .filter(|entry| {
+                let count = taken.entry((&entry.policy, &entry.outcome)).or_default();
+                *count += 1;
+                *count <= each
+            })
+            .collect()
+    }
 }

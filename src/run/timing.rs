@@ -120,8 +120,7 @@ impl Stopwatch {
 /// Adds a line to `sessions.jsonl`.
 pub(super) fn note(folder: &Path, session: &Session) -> Result<(), RunError> {
     let path = folder.join("sessions.jsonl");
-    let mut line =
-        serde_json::to_vec(session).map_err(|error| RunError::damaged(&path, error))?;
+    let mut line = serde_json::to_vec(session).map_err(|error| RunError::damaged(&path, error))?;
     line.push(b'\n');
     OpenOptions::new()
         .create(true)

@@ -50,10 +50,9 @@ impl OpenWorld {
                 learned(&plan.folder.join(checkpoint), log, device)
             }
             WorldSource::Zenoh { name } => {
-                let world =
-                    RemoteWorld::connect(session, &Name::new(name)?, patience).map_err(|source| {
-                        RunError::Bridge { what: format!("world {name:?}"), source }
-                    })?;
+                let world = RemoteWorld::connect(session, &Name::new(name)?, patience).map_err(
+                    |source| RunError::Bridge { what: format!("world {name:?}"), source },
+                )?;
                 let digest = world.info().digest.as_deref().unwrap_or("no digest stated");
                 let identity = format!("zenoh {name} ({digest})");
                 Ok(Self { world: Box::new(world), identity, fidelity: None })

@@ -136,7 +136,7 @@ fn chunks(
     partition(motion, alpha)
 }
 
-fn name_lines(
+pub(super) fn name_lines(
     stream: &RecordingStream,
     entity: &str,
     channels: &[Channel],
@@ -145,7 +145,7 @@ fn name_lines(
     Ok(stream.log_static(entity, &SeriesLines::new().with_names(names))?)
 }
 
-fn row(values: &Array2<f32>, frame: usize) -> Scalars {
+pub(super) fn row(values: &Array2<f32>, frame: usize) -> Scalars {
     Scalars::new(values.row(frame).iter().map(|&value| f64::from(value)))
 }
 
@@ -153,7 +153,7 @@ fn chunk_of(chunks: &[Chunk], frame: usize) -> Option<&Chunk> {
     chunks.iter().find(|chunk| (chunk.start..chunk.start + chunk.frames).contains(&frame))
 }
 
-fn compress(image: &Image) -> Result<Vec<u8>, image::ImageError> {
+pub(super) fn compress(image: &Image) -> Result<Vec<u8>, image::ImageError> {
     let mut bytes = Cursor::new(Vec::new());
     JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).write_image(
         image.pixels(),

@@ -7,7 +7,9 @@
 mod destination;
 mod episode;
 mod error;
+mod rollouts;
 
 pub use destination::Destination;
 pub use episode::send_log_episode;
 pub use error::VizError;
+pub use rollouts::send_rollouts;

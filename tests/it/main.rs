@@ -4,5 +4,6 @@
 
 mod architecture;
 mod logs;
+mod run;
 mod scoring;
 mod support;

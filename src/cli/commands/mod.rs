@@ -16,6 +16,8 @@ pub mod run;
 pub mod score;
 mod tables;
 pub mod train;
+#[cfg(feature = "rerun")]
+pub mod view;
 
 use clap::Subcommand;
 
@@ -40,6 +42,9 @@ pub enum Command {
     Run(run::RunArgs),
     /// Rates, ranking, agreement and failures of a run: report.json, report.html, a table
     Report(report::ReportArgs),
+    /// Look at the rollouts of a run in rerun
+    #[cfg(feature = "rerun")]
+    View(view::ViewArgs),
     /// Join the parts of a sharded run
     Merge(merge::MergeArgs),
     /// Train a world model on the logs of a robot
@@ -72,6 +77,8 @@ impl Command {
             Self::Record(arguments) => arguments.run(printer),
             Self::Run(arguments) => arguments.run(printer),
             Self::Report(arguments) => arguments.run(printer),
+            #[cfg(feature = "rerun")]
+            Self::View(arguments) => arguments.run(printer),
             Self::Merge(arguments) => arguments.run(printer),
             Self::Train(args) => args.run(printer),
             Self::Fidelity(args) => args.run(printer),

@@ -6,8 +6,8 @@ use clap::Args;
 use rehearse_policy_bridge::closed_loop::Cancel;
 use rehearse_world_model::device::DeviceChoice;
 
-use crate::cli::connection::{ConnectionArgs, PatienceArgs};
 use super::report;
+use crate::cli::connection::{ConnectionArgs, PatienceArgs};
 use crate::cli::{ExitStatus, Format, Printer};
 use crate::run::{Conduct, Plan, Shard, conduct};
 
@@ -57,7 +57,13 @@ impl RunArgs {
             printer.note(&plan.estimate(&out)?);
             return Ok(ExitStatus::Success);
         }
-        let settings = Conduct { out, resume, keep_episodes: !no_episodes, device, patience: patience.options()? };
+        let settings = Conduct {
+            out,
+            resume,
+            keep_episodes: !no_episodes,
+            device,
+            patience: patience.options()?,
+        };
         let mut progress = printer.progress(plan.trials.len() as u64, "trials");
         let session = connection.open()?;
         let cancel = Cancel::default();

@@ -238,7 +238,9 @@ impl Report {
     }
 }
 
-fn made<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> RunError {
+fn made<E: std::error::Error + Send + Sync + 'static>(
+    what: &'static str,
+) -> impl Fn(E) -> RunError {
     move |source| RunError::Report { what, source: Box::new(source) }
 }
 
@@ -378,8 +380,7 @@ fn agreement(
         None => return Ok((None, vec![])),
     };
     let real = read(path, &Limits::default())?.table;
-    let pairs =
-        Pairs::new(&real, &Table::Trials(imagined.clone())).map_err(made("agreement"))?;
+    let pairs = Pairs::new(&real, &Table::Trials(imagined.clone())).map_err(made("agreement"))?;
     let lineages = manifest
         .suite
         .policies

@@ -60,6 +60,8 @@ pub(super) fn strips(folder: &Path, report: &Report) -> Result<Vec<Strip>, RunEr
             .filter(|entry| entry.policy == policy.name && entry.outcome != "success")
             .filter_map(|entry| Some((entry, *episodes.get(&entry.trial)?)))
             .collect();
+        let mut failed = failed;
+        failed.sort_by_key(|(entry, _)| !entry.scenario.ends_with(".plain"));
         // One of every task before a second of any.
         let mut chosen: Vec<usize> = vec![];
         let mut tasks: Vec<&str> = vec![];
@@ -69,7 +71,8 @@ pub(super) fn strips(folder: &Path, report: &Report) -> Result<Vec<Strip>, RunEr
                 chosen.push(place);
             }
         }
-        chosen.extend((0..failed.len()).filter(|place| !chosen.contains(place)).collect::<Vec<_>>());
+        chosen
+            .extend((0..failed.len()).filter(|place| !chosen.contains(place)).collect::<Vec<_>>());
         for (entry, episode) in chosen.into_iter().take(FAILURES).map(|place| failed[place]) {
             let last = (entry.length as usize).saturating_sub(1);
             let mut steps: Vec<usize> =

@@ -20,9 +20,8 @@ pub fn write(folder: &Path, report: &Report) -> Result<(), RunError> {
     let json = serde_json::to_vec_pretty(report).map_err(|error| failed("JSON")(error.into()))?;
     write_whole(&folder.join("report.json"), &json)?;
 
-    let svg = |drawn: Result<String, _>| {
-        drawn.map(Value::from_safe_string).map_err(failed("plots"))
-    };
+    let svg =
+        |drawn: Result<String, _>| drawn.map(Value::from_safe_string).map_err(failed("plots"));
     let plot = |wanted: bool, of: fn(&Report) -> Result<String, _>| {
         if wanted { svg(of(report)) } else { Ok(Value::from(())) }
     };

@@ -15,12 +15,11 @@ const ACCENT: RGBColor = RGBColor(3, 3, 3);
 const WIDTH: u32 = 440;
 /// Pixels of a row.
 const ROW: u32 = 34;
-const NAMES: u32 = 120;
-const TEXT: u32 = 13;
+const NAMES: u32 = 140;
+const TEXT: u32 = 15;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> =
-    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Rates with their intervals, a row a policy.
@@ -92,8 +91,8 @@ fn forest(
             }
             let (left, middle) = chart.backend_coord(&(0.0, y));
             let style = text(TEXT, Pos::new(HPos::Right, VPos::Center));
-            let name: String = row.name.chars().take(22).collect();
-            area.draw(&Text::new(name, (left - 8, middle), style))?;
+            let name: String = row.name.chars().take(18).collect();
+            area.draw(&Text::new(name, (left - 14, middle), style))?;
         }
         Ok(())
     })

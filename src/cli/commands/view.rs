@@ -1,0 +1,62 @@
+//! `rehearse view`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::cli::{ExitStatus, Printer};
+use crate::run::Rollouts;
+use crate::viz::{Destination, send_rollouts};
+
+/// Arguments of `rehearse view`.
+///
+/// Example: `rehearse view run --trial metaworld-4/door-open-v3.0.plain/full/0`
+#[derive(Debug, Args)]
+pub struct ViewArgs {
+    /// The run directory
+    run: PathBuf,
+    /// Id of the one trial to show
+    #[arg(long)]
+    trial: Option<String>,
+    /// Trials of each policy and outcome
+    #[arg(long, default_value_t = 2)]
+    each: usize,
+    /// File to write; without it and without `--connect`, `rollouts.rrd` in the run directory
+    #[arg(long, conflicts_with = "connect")]
+    save: Option<PathBuf>,
+    /// Send to a viewer that runs, at this address
+    #[arg(long, num_args = 0..=1, default_missing_value = Destination::LOCAL_VIEWER)]
+    connect: Option<String>,
+}
+
+impl ViewArgs {
+    /// Writes or sends the rollouts.
+    ///
+    /// # Errors
+    /// If the run holds no such trial, or the recording cannot be written.
+    pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
+        let Self { run, trial, each, save, connect } = self;
+        let rollouts = Rollouts::open(&run)?;
+        let chosen = match &trial {
+            None => rollouts.some(each),
+            Some(id) => match rollouts.entries.get(id) {
+                Some(entry) if rollouts.episodes.contains_key(id) => vec![entry],
+                Some(_) => bail!("trial {id} has no episode: {}", run.display()),
+                None => bail!("no trial {id}: {}", run.display()),
+            },
+        };
+        let destination = match connect {
+            Some(address) => Destination::Viewer(address),
+            None => Destination::File(save.unwrap_or_else(|| run.join("rollouts.rrd"))),
+        };
+        send_rollouts(&rollouts, &chosen, &destination)?;
+        match destination {
+            Destination::File(path) => {
+                printer.note(&format!("wrote {0}; open it with: rerun {0}", path.display()));
+            }
+            Destination::Viewer(address) => printer.note(&format!("sent to {address}")),
+        }
+        Ok(ExitStatus::Success)
+    }
+}

@@ -1,0 +1,252 @@
+//! `rehearse run`, `merge` and `report`, through the binary, with policies in processes of their
+//! own.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{Run, rehearse, shipped_log};
+
+/// A small log, a suite on it, and policies that are served as long as this lives.
+struct Place {
+    folder: tempfile::TempDir,
+    endpoint: String,
+    servers: Vec<Child>,
+}
+
+impl Place {
+    fn new(repeats: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let run = rehearse([
+            "logs",
+            "convert",
+            shipped_log().to_str().unwrap(),
+            log.to_str().unwrap(),
+            "--size",
+            "16x16",
+            "--codec",
+            "h264",
+        ]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut place = Self { folder, endpoint: format!("tcp/127.0.0.1:{port}"), servers: vec![] };
+        place.suite("suite.toml", repeats, "still", "towel");
+        let (log, endpoint) = (place.path("log"), place.endpoint.clone());
+        // One process listens, the others and the runs connect to it.
+        place.serve(&["replay", &log, "--episode", "1", "--name", "again", "--listen", &endpoint]);
+        let action = "0,0,0,0,0,0,0";
+        place.serve(&[
+            "constant",
+            "--action",
+            action,
+            "--log",
+            &log,
+            "--name",
+            "still",
+            "--connect",
+            &endpoint,
+        ]);
+        place
+    }
+
+    fn suite(&self, file: &str, repeats: u32, policy: &str, task: &str) {
+        let instruction = match task {
+            "towel" => "Move the green towel to the right of the lid",
+            _ => "do what nobody did",
+        };
+        let text = format!(
+            "name = \"small\"\nworld = {{ kind = \"replay\" }}\nlogs = \"log\"\nhorizon = 8\n\
+             repeats = {repeats}\n\
+             [[policy]]\nname = \"again\"\nzenoh = \"again\"\nexecute = 4\n\
+             [[policy]]\nname = \"{policy}\"\nzenoh = \"{policy}\"\n\
+             [[task]]\nname = \"{task}\"\ninstruction = \"{instruction}\"\n\
+             starts = {{ split = \"val\", count = 1 }}\n\
+             [[variation]]\nkind = \"lighting\"\ngain = [0.6, 1.4]\n"
+        );
+        fs::write(self.folder.path().join(file), text).unwrap();
+    }
+
+    fn serve(&mut self, arguments: &[&str]) {
+        let mut server = Command::new(env!("CARGO_BIN_EXE_rehearse"))
+            .args(["policy", "serve"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("serving policy"), "{line}");
+        self.servers.push(server);
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn arguments(&self, suite: &str, out: &str, rest: &[&str]) -> Vec<String> {
+        let mut arguments =
+            vec!["run".to_owned(), self.path(suite), "--out".into(), self.path(out)];
+        arguments.extend(["--connect".to_owned(), self.endpoint.clone()]);
+        arguments.extend(rest.iter().map(|&word| word.to_owned()));
+        arguments
+    }
+
+    fn run(&self, suite: &str, out: &str, rest: &[&str]) -> Run {
+        rehearse(self.arguments(suite, out, rest))
+    }
+
+    fn table(&self, out: &str) -> Vec<u8> {
+        fs::read(Path::new(&self.path(out)).join("trials.parquet")).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            drop(server.kill());
+            drop(server.wait());
+        }
+    }
+}
+
+/// Every file below a folder, with its bytes.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(name, bytes)| (path.join(name), bytes)));
+        } else {
+            found.push((PathBuf::from(path.file_name().unwrap()), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found.iter_mut().for_each(|(name, _)| *name = PathBuf::from(name.file_name().unwrap()));
+    found
+}
+
+#[test]
+fn a_run_that_is_killed_five_times_ends_in_the_bytes_of_one_that_was_not() {
+    let place = Place::new(150);
+    let whole = place.run("suite.toml", "whole", &[]);
+    assert_eq!(whole.code, 0, "{whole:?}");
+    let journal = Path::new(&place.path("cut")).join("events.jsonl");
+    for kill in 1..=5 {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rehearse"))
+            .args(place.arguments("suite.toml", "cut", &["--resume"]))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // At a moment that the system's scheduler makes random, some way into the run.
+        while child.try_wait().unwrap().is_none() {
+            let lines = fs::read(&journal)
+                .map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count());
+            if lines > kill * 90 {
+                child.kill().unwrap();
+            }
+        }
+    }
+    let resumed = place.run("suite.toml", "cut", &["--resume"]);
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    assert_eq!(fs::read_to_string(&journal).unwrap().lines().count(), 600);
+    assert!(place.table("cut") == place.table("whole"), "the tables differ");
+    let episodes = |out: &str| files(&Path::new(&place.path(out)).join("episodes"));
+    assert!(episodes("cut") == episodes("whole"), "the episodes differ");
+}
+
+#[test]
+fn four_shards_merged_are_the_whole_and_other_parts_are_refused() {
+    let place = Place::new(8);
+    assert_eq!(place.run("suite.toml", "whole", &[]).code, 0);
+    let parts: Vec<String> = (1..=4).map(|part| place.path(&format!("part-{part}"))).collect();
+    for part in 1..=4 {
+        let shard = format!("{part}/4");
+        let run = place.run("suite.toml", &format!("part-{part}"), &["--shard", &shard]);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    let merge = |out: &str, parts: &[&String]| {
+        let mut arguments = vec!["merge".to_owned(), place.path(out)];
+        arguments.extend(parts.iter().map(|part| (*part).clone()));
+        rehearse(arguments)
+    };
+    let [one, two, three, four] = parts.as_slice() else { panic!() };
+    let merged = merge("merged", &[three, one, four, two]);
+    assert_eq!(merged.code, 0, "{merged:?}");
+    assert!(place.table("merged") == place.table("whole"));
+    let episodes = |out: &str| files(&Path::new(&place.path(out)).join("episodes"));
+    assert!(episodes("merged") == episodes("whole"));
+    let whole = place.path("whole");
+    for (parts, why) in [
+        (vec![one, two, three], "missing: 4/4"),
+        (vec![one, two, three, four, two], "part 2/4 is also"),
+        (vec![one, &whole], "is part"),
+    ] {
+        let refused = merge("refused", &parts);
+        assert_eq!(refused.code, 8, "{refused:?}");
+        assert!(refused.stderr.contains(why), "{refused:?}");
+        assert!(!Path::new(&place.path("refused")).exists());
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_one_clear_line_with_a_code_of_its_own() {
+    let place = Place::new(1);
+    let expect = |run: Run, code: i32, says: &str| {
+        assert_eq!(run.code, code, "{run:?}");
+        let error = run.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert!(error.contains(says), "{run:?}");
+    };
+    place.suite("task.toml", 1, "still", "fly");
+    expect(place.run("task.toml", "a", &[]), 3, "no episode of task \"fly\"");
+    place.suite("policy.toml", 1, "nobody", "towel");
+    expect(place.run("policy.toml", "b", &["--patience", "1"]), 4, "\"nobody\" within 1.0 s");
+    assert_eq!(place.run("suite.toml", "c", &[]).code, 0);
+    expect(place.run("suite.toml", "c", &[]), 5, "--resume");
+    place.suite("other.toml", 2, "still", "towel");
+    expect(place.run("other.toml", "c", &["--resume"]), 5, "another suite");
+    let lock = fs::File::open(Path::new(&place.path("c")).join("lock")).unwrap();
+    lock.lock().unwrap();
+    expect(place.run("suite.toml", "c", &["--resume"]), 6, "another process");
+    drop(lock);
+    assert_eq!(place.run("suite.toml", "c", &["--resume"]).code, 0);
+    let dry = place.run("suite.toml", "d", &["--dry-run"]);
+    assert_eq!((dry.code, dry.stdout.lines().count()), (0, 4), "{dry:?}");
+    assert_eq!(dry.stdout.lines().next(), Some("small/towel.0.plain/again/0"));
+    assert!(dry.stderr.contains("32 control steps at most"), "{dry:?}");
+    assert!(!Path::new(&place.path("d")).exists());
+}
+
+#[test]
+fn a_report_holds_what_the_run_came_to() {
+    let place = Place::new(3);
+    assert_eq!(place.run("suite.toml", "run", &[]).code, 0);
+    let real = place.path("real.csv");
+    fs::write(&real, "policy,task,rate,trials\nagain,towel,0.5,10\nstill,towel,0,10\n").unwrap();
+    let run = rehearse(["report", &place.path("run"), "--real", &real, "--format", "json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let report = run.json();
+    assert_eq!(report["format"], 1);
+    assert_eq!(report["policies"].as_array().unwrap().len(), 2);
+    assert_eq!(report["policies"][0]["failure"], 6);
+    let even = report["ranking"][0]["beats_next"].as_f64().unwrap();
+    assert!((even - 0.5).abs() < 1e-9, "{even}");
+    assert_eq!(report["agreement"]["policies"], 2);
+    assert_eq!(report["variations"][0]["variation"], "lighting");
+    assert_eq!(report["variations"][0]["drop"], 0.0);
+    assert_eq!(report["cost"]["steps"], 96);
+    assert!(!report["warnings"].as_array().unwrap().is_empty());
+    let folder = PathBuf::from(place.path("run"));
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.matches("<svg").count() >= 3, "rates, scatter and drops are drawn");
+    assert!(page.contains("data:image/jpeg;base64,"), "failures are shown");
+    let viewed = rehearse(["view", &place.path("run"), "--each", "1"]);
+    assert_eq!(viewed.code, 0, "{viewed:?}");
+    assert_eq!(&fs::read(folder.join("rollouts.rrd")).unwrap()[..3], b"RRF");
+    let unknown = rehearse(["view", &place.path("run"), "--trial", "none"]);
+    assert_eq!(unknown.code, 2, "{unknown:?}");
+    assert!(!page.contains("src=\"http") && !page.contains("<script"), "it needs no other file");
+}
