@@ -1,6 +1,6 @@
 //! What is to be run: the suite's trials, or a shard of them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -99,7 +99,8 @@ impl Plan {
         if done > 0 {
             let secs: f64 = sessions.iter().map(|session| session.secs).sum();
             let hours = secs / done as f64 * steps as f64 / 3600.0;
-            text += &format!(
+            let _infallible = write!(
+                text,
                 "; {hours:.2} h at most, at {:.1} steps/s as in {}",
                 done as f64 / secs,
                 out.display()

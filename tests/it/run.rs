@@ -124,7 +124,9 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         }
     }
     found.sort();
-    found.iter_mut().for_each(|(name, _)| *name = PathBuf::from(name.file_name().unwrap()));
+    for (name, _) in &mut found {
+        *name = PathBuf::from(name.file_name().unwrap());
+    }
     found
 }
 
@@ -143,8 +145,7 @@ fn a_run_that_is_killed_five_times_ends_in_the_bytes_of_one_that_was_not() {
             .unwrap();
         // At a moment that the system's scheduler makes random, some way into the run.
         while child.try_wait().unwrap().is_none() {
-            let lines = fs::read(&journal)
-                .map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count());
+            let lines = fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
             if lines > kill * 90 {
                 child.kill().unwrap();
             }

@@ -250,7 +250,7 @@ fn both(tally: &Tally) -> Result<BothRates, RunError> {
 
 /// The trials on starts as they are, or all where there are none.
 fn plain_of(table: &TrialTable) -> Result<TrialTable, RunError> {
-    let is_plain = |scenario: &str| scenario.ends_with(".plain");
+    let is_plain = |scenario: &str| scenario.rsplit('.').next() == Some("plain");
     let plain: Vec<_> = table
         .trials()
         .iter()

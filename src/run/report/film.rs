@@ -61,7 +61,7 @@ pub(super) fn strips(folder: &Path, report: &Report) -> Result<Vec<Strip>, RunEr
             .filter_map(|entry| Some((entry, *episodes.get(&entry.trial)?)))
             .collect();
         let mut failed = failed;
-        failed.sort_by_key(|(entry, _)| !entry.scenario.ends_with(".plain"));
+        failed.sort_by_key(|(entry, _)| entry.scenario.rsplit('.').next() != Some("plain"));
         // One of every task before a second of any.
         let mut chosen: Vec<usize> = vec![];
         let mut tasks: Vec<&str> = vec![];
