@@ -52,6 +52,9 @@ pub struct TrainingRecord {
     pub version: String,
     /// BLAKE3 over the files of the logs, in hex.
     pub data: String,
+    /// Digest of the checkpoint that training went on from, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
     /// Name of the split that was learnt from.
     pub split: String,
     /// Episodes that were learnt from.
@@ -173,16 +176,8 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 /// [`ModelError::Io`] if a file is missing, [`ModelError::Checkpoint`] if the tensors are not
 /// those that the manifest speaks of or do not fit its config.
 pub fn load(path: &Path, device: &Device, residence: Residence) -> Result<(WorldModel, Manifest)> {
-    let manifest = read_manifest(path)?;
+    let (manifest, bytes) = read_checked(path)?;
     let fail = |reason: String| ModelError::Checkpoint { path: path.to_owned(), reason };
-    let bytes = std::fs::read(path).map_err(ModelError::io("read the checkpoint", path))?;
-    let digest = blake3::hash(&bytes).to_hex().to_string();
-    if digest != manifest.digest {
-        return Err(fail(format!(
-            "the tensors are altered or cut short: digest {digest}, the manifest says {}",
-            manifest.digest
-        )));
-    }
     let resident = |name: &str| residence == Residence::All || !name.starts_with("experts.");
     let tensors = read_tensors(&bytes, device, resident).map_err(|e| fail(e.to_string()))?;
     let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
@@ -210,6 +205,38 @@ pub fn load(path: &Path, device: &Device, residence: Residence) -> Result<(World
         other => other,
     })?;
     Ok((model, manifest))
+}
+
+/// The manifest of a checkpoint, and the bytes of the tensors that it speaks of.
+fn read_checked(path: &Path) -> Result<(Manifest, Vec<u8>)> {
+    let manifest = read_manifest(path)?;
+    let bytes = std::fs::read(path).map_err(ModelError::io("read the checkpoint", path))?;
+    let digest = blake3::hash(&bytes).to_hex().to_string();
+    if digest == manifest.digest {
+        return Ok((manifest, bytes));
+    }
+    Err(ModelError::Checkpoint {
+        path: path.to_owned(),
+        reason: format!(
+            "the tensors are altered or cut short: digest {digest}, the manifest says {}",
+            manifest.digest
+        ),
+    })
+}
+
+/// The tensors of a checkpoint, by name, with its manifest.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_tensors(
+    path: &Path,
+    device: &Device,
+) -> Result<(BTreeMap<String, Tensor>, Manifest)> {
+    let (manifest, bytes) = read_checked(path)?;
+    let tensors = read_tensors(&bytes, device, |_| true).map_err(|error| {
+        ModelError::Checkpoint { path: path.to_owned(), reason: error.to_string() }
+    })?;
+    Ok((tensors.into_iter().collect(), manifest))
 }
 
 /// Loads a checkpoint that worlds and planners share.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use rehearse_scenarios::log::RobotLog;
 use rehearse_world_model::device::DeviceChoice;
-use rehearse_world_model::train::{CurvePoint, Progress, TrainConfig, train};
+use rehearse_world_model::train::{CurvePoint, Job, Logs, Progress, TrainConfig, train};
 
 use crate::cli::{ExitStatus, Printer};
 
@@ -20,9 +20,12 @@ const LINE_EVERY: usize = 100;
 pub struct TrainArgs {
     /// The recipe (TOML): model, splits, stages
     config: PathBuf,
-    /// The logs to learn from, a LeRobotDataset
-    #[arg(long, value_name = "DIR")]
-    logs: PathBuf,
+    /// The logs to learn from, a LeRobotDataset; may be stated more than once
+    #[arg(long, value_name = "DIR", required = true)]
+    logs: Vec<PathBuf>,
+    /// Go on from this checkpoint rather than from nothing; its model must be the recipe's
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
     /// Where to compute: `cpu` or `cuda:N`
     #[arg(long, default_value = "cpu")]
     device: DeviceChoice,
@@ -44,12 +47,24 @@ impl TrainArgs {
     /// # Errors
     /// If the recipe, the logs or the device cannot be used, or training diverged.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let Self { config, logs, device, folder, checkpoint, resume } = self;
+        let Self { config, logs, init, device, folder, checkpoint, resume } = self;
         let recipe = TrainConfig::read(&config)?;
-        let log = RobotLog::open(&logs).with_context(|| logs.display().to_string())?;
+        let logs = logs
+            .iter()
+            .map(|folder| RobotLog::open(folder).with_context(|| folder.display().to_string()))
+            .collect::<anyhow::Result<_>>()?;
         let checkpoint = checkpoint.unwrap_or_else(|| folder.join("model.safetensors"));
         let mut lines = Lines { printer };
-        let trained = train(&recipe, &log, &folder, &checkpoint, device, resume, &mut lines)?;
+        let job = Job {
+            config: &recipe,
+            logs: &Logs::new(logs)?,
+            init: init.as_deref(),
+            folder: &folder,
+            checkpoint: &checkpoint,
+            device,
+            resume,
+        };
+        let trained = train(job, &mut lines)?;
         printer.data(&trained.checkpoint.display().to_string())?;
         Ok(ExitStatus::Success)
     }

@@ -12,6 +12,7 @@ use crate::tokenizer::Layout;
 use crate::train::cache::TokenCache;
 use crate::train::config::TrainConfig;
 use crate::train::episode::LoggedEpisode;
+use crate::train::logs::Logs;
 
 /// The train split of a log, with a part held back for validation.
 #[derive(Debug)]
@@ -34,12 +35,9 @@ pub(crate) struct Split {
 
 impl Split {
     /// Reads the split's tables; episodes shorter than one base chunk and its start are left out.
-    pub fn read(log: &RobotLog, config: &TrainConfig, seed: Seed) -> Result<Self> {
+    pub fn read(logs: &Logs, config: &TrainConfig, seed: Seed) -> Result<Self> {
         let name = &config.splits.train;
-        let mut episodes = LoggedEpisode::of_split(log, name)?
-            .into_iter()
-            .map(|index| LoggedEpisode::read(log, index))
-            .collect::<Result<Vec<_>>>()?;
+        let mut episodes = logs.of_split(name)?;
         episodes.retain(|episode| episode.frames > BASE_CHUNK);
         if episodes.is_empty() {
             return Err(ModelError::EmptySplit {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use candle_core::Tensor;
-use rehearse_scenarios::log::RobotLog;
+use candle_core::{Device, Tensor};
+use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_scenarios::seed::Seed;
 
-use crate::checkpoint::{Manifest, Storage, TrainingRecord, save};
+use crate::checkpoint::{Manifest, Storage, TrainingRecord, check_rig, load_tensors, save};
 use crate::device::DeviceChoice;
 use crate::error::{ModelError, Result};
 use crate::expert::Expert;
@@ -21,9 +21,10 @@ use crate::tokenizer::{Layout, Tokenizer, fit_basis};
 use crate::train::batch::ChunkSource;
 use crate::train::cache::TokenCache;
 use crate::train::config::TrainConfig;
-use crate::train::data::{Dataset, Split, episode_patches};
+use crate::train::data::{Dataset, Split};
 use crate::train::expert_stage::ExpertObjective;
 use crate::train::judge_stage::{ImaginedEpisodes, JudgeObjective, has_both_outcomes};
+use crate::train::logs::Logs;
 use crate::train::measure::measure;
 use crate::train::progress::Progress;
 use crate::train::router_stage::RouterObjective;
@@ -46,41 +47,59 @@ pub struct Trained {
     pub manifest: Manifest,
 }
 
-/// Trains a model on the train split of a log.
-///
-/// `folder` takes the token cache, the saved state and the curves; `checkpoint` is written at the
-/// end. With `resume`, a training that was cut short in `folder` goes on, and ends as if it had
-/// not been.
+/// What is to be trained, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The recipe.
+    pub config: &'a TrainConfig,
+    /// The logs to learn from.
+    pub logs: &'a Logs,
+    /// A checkpoint to go on from: its tokeniser and statistics are kept, its networks are where
+    /// training starts. Its model must be that of the recipe.
+    pub init: Option<&'a Path>,
+    /// Takes the token cache, the saved state and the curves.
+    pub folder: &'a Path,
+    /// The checkpoint to write at the end.
+    pub checkpoint: &'a Path,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// Go on with a training that was cut short in the folder; it ends as if it had not been.
+    pub resume: bool,
+}
+
+/// Trains a model on the train split of logs.
 ///
 /// # Errors
-/// [`ModelError`]: a recipe, log or device that cannot be used; [`ModelError::Diverged`] with the
-/// last good state saved; files that cannot be written.
-pub fn train(
-    config: &TrainConfig,
-    log: &RobotLog,
-    folder: &Path,
-    checkpoint: &Path,
-    device: DeviceChoice,
-    resume: bool,
-    progress: &mut dyn Progress,
-) -> Result<Trained> {
+/// [`ModelError`]: a recipe, log, checkpoint or device that cannot be used;
+/// [`ModelError::Diverged`] with the last good state saved; files that cannot be written.
+pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Trained> {
+    let Job { config, logs, init, folder, checkpoint, device, resume } = job;
     config.validate()?;
-    expert_shape(&config.model, log.embodiment())?;
+    let rig = logs.embodiment();
+    expert_shape(&config.model, rig)?;
     let open = device.open()?;
     std::fs::create_dir_all(folder).map_err(ModelError::io("make the training folder", folder))?;
     let seed = Seed::root(config.seed);
-    let data_hash = hash_log(log.folder())?;
-    let fingerprint = fingerprint(config, &data_hash)?;
+    let data_hash = hash_logs(logs)?;
+    let init = init.map(|path| read_init(path, config, rig, &open)).transpose()?;
+    let init_hash = init.as_ref().map(|(_, digest)| digest.clone());
+    let fingerprint = fingerprint(config, &data_hash, init_hash.as_deref())?;
     let save_every = Duration::from_secs(config.save_secs);
     let mut session =
         Session::open(folder, &open, seed, fingerprint.clone(), save_every, resume, progress)?;
-    let split = Split::read(log, config, seed)?;
-    let data = prepare(config, log, split, &mut session, &fingerprint)?;
+    if let Some((tensors, _)) = init
+        && session.variables.tensors().is_empty()
+    {
+        session.variables.assign(&tensors)?;
+    }
+    let split = Split::read(logs, config, seed)?;
+    let data = prepare(config, logs, split, &mut session, &fingerprint)?;
     run_stages(config, &data, &mut session, &fingerprint)?;
     let frames = data.train.iter().map(|episode| episode.frames).sum();
     let record = TrainingRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         data: data_hash,
+        init: init_hash,
         split: config.splits.train.clone(),
         episodes: data.train.len(),
         frames,
@@ -97,20 +116,50 @@ pub fn train(
     Ok(Trained { checkpoint: checkpoint.to_owned(), manifest })
 }
 
+/// The tensors that a training starts from, and the digest of their checkpoint. The base of the
+/// experts is the mean of its experts, which were specialised from one base themselves.
+fn read_init(
+    path: &Path,
+    config: &TrainConfig,
+    rig: &Embodiment,
+    device: &Device,
+) -> Result<(BTreeMap<String, Tensor>, String)> {
+    let (mut tensors, manifest) = load_tensors(path, device)?;
+    check_rig(&manifest.embodiment, rig)?;
+    if manifest.config != config.model {
+        return Err(ModelError::Checkpoint {
+            path: path.to_owned(),
+            reason: "its model is not the recipe's: state the same [model], or train without it"
+                .to_owned(),
+        });
+    }
+    let of_first = tensors
+        .keys()
+        .filter_map(|name| name.strip_prefix("experts.0.").map(str::to_owned))
+        .collect::<Vec<_>>();
+    for name in of_first {
+        let experts = (0..MAX_BASE_CHUNKS)
+            .filter_map(|index| tensors.remove(&format!("experts.{index}.{name}")))
+            .collect::<Vec<_>>();
+        tensors.insert(format!("experts.base.{name}"), Tensor::stack(&experts, 0)?.mean(0)?);
+    }
+    Ok((tensors, manifest.digest))
+}
+
 /// Fits basis and statistics and fills the token cache, or takes up those of the saved state.
 fn prepare(
     config: &TrainConfig,
-    log: &RobotLog,
+    logs: &Logs,
     split: Split,
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<Dataset> {
-    let embodiment = log.embodiment().clone();
+    let embodiment = logs.embodiment().clone();
     let fitted = !session.variables.below("statistics.flow_scale").is_empty();
     let cached = fitted.then(|| TokenCache::open(&session.folder, TOKENS, fingerprint)).flatten();
     let cache = match cached {
         Some(cache) => cache,
-        None => fill(config, log, &split, session, fingerprint)?,
+        None => fill(config, logs, &split, session, fingerprint)?,
     };
     let Split { train, validation } = split;
     Ok(Dataset { embodiment, train, validation, cache })
@@ -118,21 +167,21 @@ fn prepare(
 
 fn fill(
     config: &TrainConfig,
-    log: &RobotLog,
+    logs: &Logs,
     split: &Split,
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<TokenCache> {
     let device = session.device.clone();
     let tokens = &config.model.tokens;
-    let layout = Layout::new(tokens, &log.embodiment().cameras)?;
+    let layout = Layout::new(tokens, &logs.embodiment().cameras)?;
     let (patches, values) = (layout.patches(), layout.values());
     if session.variables.below("tokenizer.basis").is_empty() {
         session.progress.note("fitting the tokeniser");
-        let frames = sample_frames(config, log, split, &layout, session.seed)?;
+        let frames = sample_frames(config, logs, split, &layout, session.seed)?;
         let seed = session.seed.child("basis");
         let fit = fit_basis(&frames, patches, values, tokens.coefficients, seed)?;
-        let mut tensors = measure(log.embodiment(), &split.train, &device)?;
+        let mut tensors = measure(logs.embodiment(), &split.train, &device)?;
         let mut add = |name: &str, values: Vec<f32>, shape: &[usize]| {
             tensors.insert(name.to_owned(), Tensor::from_vec(values, shape, &device)?);
             candle_core::Result::Ok(())
@@ -151,7 +200,7 @@ fn fill(
     let (mut squares, mut count) = (vec![0.0_f64; each], 0.0_f64);
     for episode in split.episodes() {
         let mut pixels = Vec::with_capacity(episode.frames * patches * values);
-        episode_patches(log, &layout, episode.index, |_, frame| {
+        logs.patches(&layout, episode.index, |_, frame| {
             pixels.extend(frame);
             Ok(())
         })?;
@@ -169,20 +218,28 @@ fn fill(
         }
         writer.add(episode.index, &latents)?;
     }
-    let roots = squares.iter().map(|sum| (sum / count.max(1.0)).sqrt()).collect::<Vec<_>>();
-    let least = LEAST_CHANGE * roots.iter().sum::<f64>() / each as f64;
-    let scale = roots.iter().map(|root| root.max(least).max(1e-6) as f32).collect::<Vec<_>>();
-    let scale = Tensor::from_vec(scale, (patches, tokens.coefficients), &device)?;
-    session.variables.assign(&BTreeMap::from([("statistics.flow_scale".to_owned(), scale)]))?;
+    if session.variables.below("statistics.flow_scale").is_empty() {
+        let scale = change_scale(&squares, count, &device, patches)?;
+        session.variables.assign(&BTreeMap::from([("statistics.flow_scale".to_owned(), scale)]))?;
+    }
     let cache = writer.finish()?;
     session.save()?;
     Ok(cache)
 }
 
+/// The deviation of each coefficient's change, `(patches, coefficients)`, from sums of squares.
+fn change_scale(squares: &[f64], count: f64, device: &Device, patches: usize) -> Result<Tensor> {
+    let each = squares.len();
+    let roots = squares.iter().map(|sum| (sum / count.max(1.0)).sqrt()).collect::<Vec<_>>();
+    let least = LEAST_CHANGE * roots.iter().sum::<f64>() / each as f64;
+    let scale = roots.iter().map(|root| root.max(least).max(1e-6) as f32).collect::<Vec<_>>();
+    Ok(Tensor::from_vec(scale, (patches, each / patches), device)?)
+}
+
 /// Every second frame of episodes in a drawn order, until there are enough.
 fn sample_frames(
     config: &TrainConfig,
-    log: &RobotLog,
+    logs: &Logs,
     split: &Split,
     layout: &Layout,
     seed: Seed,
@@ -195,7 +252,7 @@ fn sample_frames(
         if frames.len() >= config.tokenizer_frames {
             break;
         }
-        episode_patches(log, layout, index, |frame, patches| {
+        logs.patches(layout, index, |frame, patches| {
             if frame % 2 == 0 {
                 frames.push(patches);
             }
@@ -325,6 +382,15 @@ fn model_of(
     WorldModel::with_experts(&config.model, &data.embodiment, none, &vb)
 }
 
+/// BLAKE3 over logs, in hex; that of a single one is its own.
+fn hash_logs(logs: &Logs) -> Result<String> {
+    let mut each = logs.iter().map(|log| hash_log(log.folder())).collect::<Result<Vec<_>>>()?;
+    if each.len() == 1 {
+        return Ok(each.remove(0));
+    }
+    Ok(blake3::hash(each.concat().as_bytes()).to_hex().to_string())
+}
+
 /// BLAKE3 over the names and bytes of a log's files, in hex.
 fn hash_log(folder: &Path) -> Result<String> {
     let mut files = Vec::new();
@@ -356,13 +422,15 @@ fn list_files(folder: &Path, into: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// What a saved state belongs to: the recipe, but for how often it is saved, and the data.
-fn fingerprint(config: &TrainConfig, data: &str) -> Result<String> {
+/// What a saved state belongs to: the recipe, but for how often it is saved, the data, and the
+/// checkpoint that training goes on from.
+fn fingerprint(config: &TrainConfig, data: &str, init: Option<&str>) -> Result<String> {
     let recipe = TrainConfig { save_secs: 0, ..config.clone() };
     let text = serde_json::to_string(&recipe)
         .map_err(|source| ModelError::Json { what: "the recipe".to_owned(), source })?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(text.as_bytes());
     hasher.update(data.as_bytes());
+    hasher.update(init.unwrap_or_default().as_bytes());
     Ok(hasher.finalize().to_hex().to_string())
 }

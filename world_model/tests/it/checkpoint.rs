@@ -6,20 +6,16 @@ use candle_core::Device;
 use rehearse_scenarios::log::RobotLog;
 use rehearse_world_model::ModelError;
 use rehearse_world_model::checkpoint::{check_rig, load, manifest_path, read_manifest};
-use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
 use rehearse_world_model::fidelity::{FidelityOptions, fidelity};
-use rehearse_world_model::train::{Silent, train};
 
-use crate::rig::{recipe, rig, write_log};
+use crate::rig::{recipe, rig, run, write_log};
 
 fn trained(folder: &Path) -> (PathBuf, RobotLog) {
     let log = folder.join("log");
     write_log(&log, 8);
-    let log = RobotLog::open(&log).unwrap();
-    let checkpoint = folder.join("model.safetensors");
-    train(&recipe(), &log, folder, &checkpoint, DeviceChoice::Cpu, false, &mut Silent).unwrap();
-    (checkpoint, log)
+    let checkpoint = run(&recipe(), &[&log], None, folder, false).unwrap().checkpoint;
+    (checkpoint, RobotLog::open(&log).unwrap())
 }
 
 #[test]

@@ -6,12 +6,14 @@ use std::path::Path;
 use rand::Rng as _;
 use rehearse_scenarios::embodiment::{Camera, Channel, Embodiment};
 use rehearse_scenarios::log::{
-    Dtype, EpisodeEnd, Feature, Frame, LogSettings, LogWriter, TrialRow,
+    Dtype, EpisodeEnd, Feature, Frame, LogSettings, LogWriter, RobotLog, TrialRow,
 };
 use rehearse_scenarios::observation::Image;
 use rehearse_scenarios::seed::Seed;
 use rehearse_scenarios::time::Rate;
-use rehearse_world_model::train::TrainConfig;
+use rehearse_world_model::Result;
+use rehearse_world_model::device::DeviceChoice;
+use rehearse_world_model::train::{Job, Logs, Silent, TrainConfig, Trained, train};
 
 /// Side of the picture.
 const SIDE: u32 = 16;
@@ -99,4 +101,18 @@ pub fn recipe() -> TrainConfig {
         ",
     )
     .unwrap()
+}
+
+/// Trains in `folder`, silently, into `model.safetensors`.
+pub fn run(
+    config: &TrainConfig,
+    logs: &[&Path],
+    init: Option<&Path>,
+    folder: &Path,
+    resume: bool,
+) -> Result<Trained> {
+    let logs = Logs::new(logs.iter().map(|log| RobotLog::open(log).unwrap()).collect())?;
+    let checkpoint = &folder.join("model.safetensors");
+    let device = DeviceChoice::Cpu;
+    train(Job { config, logs: &logs, init, folder, checkpoint, device, resume }, &mut Silent)
 }

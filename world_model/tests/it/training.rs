@@ -1,19 +1,14 @@
 //! Training from a log to a checkpoint, cut short and resumed.
 
-use std::path::Path;
-
+use candle_core::Device;
 use rehearse_scenarios::log::RobotLog;
+use rehearse_world_model::ModelError;
+use rehearse_world_model::checkpoint::load;
 use rehearse_world_model::device::DeviceChoice;
-use rehearse_world_model::train::{CurvePoint, Progress, Silent, TrainConfig, Trained, train};
-use rehearse_world_model::{ModelError, Result};
+use rehearse_world_model::experts::Residence;
+use rehearse_world_model::train::{CurvePoint, Job, Logs, Progress, train};
 
-use crate::rig::{recipe, write_log};
-
-fn run(config: &TrainConfig, log: &Path, folder: &Path, resume: bool) -> Result<Trained> {
-    let log = RobotLog::open(log).unwrap();
-    let checkpoint = folder.join("model.safetensors");
-    train(config, &log, folder, &checkpoint, DeviceChoice::Cpu, resume, &mut Silent)
-}
+use crate::rig::{recipe, run, write_log};
 
 #[test]
 fn training_that_was_killed_in_any_stage_ends_as_if_it_had_not_been() {
@@ -23,21 +18,28 @@ fn training_that_was_killed_in_any_stage_ends_as_if_it_had_not_been() {
     let config = recipe();
     let whole = folder.path().join("whole");
     std::fs::create_dir(&whole).unwrap();
-    let digest = run(&config, &log, &whole, false).unwrap().manifest.digest;
+    let digest = run(&config, &[&log], None, &whole, false).unwrap().manifest.digest;
 
     // A kill leaves the state file of that moment: a copy of it, taken at each save, is one.
     let cut = folder.path().join("cut");
     std::fs::create_dir(&cut).unwrap();
     let mut copies = Copies { folder: cut.clone(), taken: Vec::new() };
-    let opened = RobotLog::open(&log).unwrap();
-    let checkpoint = cut.join("model.safetensors");
-    train(&config, &opened, &cut, &checkpoint, DeviceChoice::Cpu, false, &mut copies).unwrap();
+    let job = Job {
+        config: &config,
+        logs: &Logs::new(vec![RobotLog::open(&log).unwrap()]).unwrap(),
+        init: None,
+        folder: &cut,
+        checkpoint: &cut.join("model.safetensors"),
+        device: DeviceChoice::Cpu,
+        resume: false,
+    };
+    train(job, &mut copies).unwrap();
     let stages = copies.taken.len();
     assert!(stages >= 4, "{stages} copies");
     // One cut in the state model, one in an expert, one in a head.
     for state in copies.taken.into_iter().step_by(3) {
         std::fs::write(cut.join("state.safetensors"), state).unwrap();
-        let resumed = run(&config, &log, &cut, true).unwrap();
+        let resumed = run(&config, &[&log], None, &cut, true).unwrap();
         assert_eq!(resumed.manifest.digest, digest);
     }
 }
@@ -64,9 +66,9 @@ fn a_state_of_another_recipe_is_refused() {
     let log = folder.path().join("log");
     write_log(&log, 4);
     let mut config = recipe();
-    run(&config, &log, folder.path(), false).unwrap();
+    run(&config, &[&log], None, folder.path(), false).unwrap();
     config.seed += 1;
-    let error = run(&config, &log, folder.path(), true).unwrap_err();
+    let error = run(&config, &[&log], None, folder.path(), true).unwrap_err();
     assert!(matches!(error, ModelError::Checkpoint { .. }), "{error}");
 }
 
@@ -80,7 +82,7 @@ fn a_loss_that_is_not_finite_stops_with_the_last_good_state() {
     config.state.clip = 1e9;
     config.state.steps = 400;
     config.state.decay = 10.0;
-    match run(&config, &log, folder.path(), false) {
+    match run(&config, &[&log], None, folder.path(), false) {
         Err(ModelError::Diverged { stage, saved, .. }) => {
             assert_eq!(stage, "state");
             assert!(saved.exists());
@@ -96,6 +98,63 @@ fn a_split_without_episodes_is_named() {
     write_log(&log, 4);
     let mut config = recipe();
     config.splits.train = "nowhere".to_owned();
-    let error = run(&config, &log, folder.path(), false).unwrap_err();
+    let error = run(&config, &[&log], None, folder.path(), false).unwrap_err();
     assert_eq!(error.to_string(), "the logs have no episodes in split \"nowhere\"");
+}
+
+#[test]
+fn several_logs_are_learnt_from_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    write_log(&one, 4);
+    write_log(&two, 8);
+    let trained = run(&recipe(), &[&one, &two], None, folder.path(), false).unwrap();
+    // Three quarters of twelve episodes are for training, a fifth of these is held back.
+    assert_eq!(trained.manifest.training.episodes, 7);
+    let error = Logs::new(vec![]).unwrap_err();
+    assert!(matches!(error, ModelError::EmptySplit { .. }), "{error}");
+}
+
+#[test]
+fn training_goes_on_from_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    write_log(&log, 8);
+    let [first, second, third] = ["1", "2", "3"].map(|name| folder.path().join(name));
+    let trained = run(&recipe(), &[&log], None, &first, false).unwrap();
+    let from = Some(trained.checkpoint.as_path());
+
+    // Without a step, everything stays but the experts, which all become their mean.
+    let mut still = recipe();
+    let stages = [&mut still.state, &mut still.base, &mut still.specialise];
+    stages.into_iter().chain([&mut still.router, &mut still.judge]).for_each(|s| s.steps = 0);
+    let kept = run(&still, &[&log], from, &second, false).unwrap();
+    assert_eq!(kept.manifest.training.init.as_ref(), Some(&trained.manifest.digest));
+    let tensors = |path| candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let (before, after) = (tensors(&trained.checkpoint), tensors(&kept.checkpoint));
+    let values = |tensor: &candle_core::Tensor| {
+        let flat = tensor.to_dtype(candle_core::DType::F32).unwrap().flatten_all().unwrap();
+        flat.to_vec1::<f32>().unwrap()
+    };
+    let mut names = before.keys().collect::<Vec<_>>();
+    names.sort();
+    for name in names {
+        if !name.starts_with("experts.") && !name.starts_with("judge.platt") {
+            assert_eq!(values(&before[name]), values(&after[name]), "{name}");
+        }
+    }
+    let name = "blocks.0.up.bias";
+    let of = |all: &std::collections::HashMap<String, _>, expert: usize| {
+        values(&all[&format!("experts.{expert}.{name}")])
+    };
+    for place in 0..of(&before, 0).len() {
+        let mean = (0..4).map(|expert| of(&before, expert)[place]).sum::<f32>() / 4.0;
+        assert!((of(&after, 2)[place] - mean).abs() < 1e-6, "{place}");
+    }
+    load(&kept.checkpoint, &Device::Cpu, Residence::All).unwrap();
+
+    let mut other = recipe();
+    other.model.state.width += 1;
+    let error = run(&other, &[&log], from, &third, false).unwrap_err();
+    assert!(error.to_string().contains("its model is not the recipe's"), "{error}");
 }

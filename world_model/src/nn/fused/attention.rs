@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::kernel::{TILE, copy_in, product, softmax, sum2, turn_in};
+use super::kernel::{Strided, TILE, copy_in, product, softmax, sum2, turn_in};
 use super::{values, with_values};
 
 const NAME: &str = "fused self-attention";
@@ -141,6 +141,7 @@ impl CustomOp3 for FusedSelfAttention {
 wide! {
 /// Query rows from `first` on of one trial, as many as `out` takes, all heads.
 fn forward<'a>(
+    simd;
     sizes: Sizes,
     qkv: &'a [f32],
     k: &'a [f32],
@@ -162,12 +163,13 @@ fn forward<'a>(
         copy_in((&v[at..], width), (&mut padded, wide), [context, head]);
         let rest = &mut padded[context * wide..];
         copy_in((&qkv[2 * width + at..], 3 * width), (rest, wide), [own, head]);
-        let q = &qkv[first * 3 * width + at..];
-        product((q, 3 * width), (&turned, long), (&mut scores, long), [rows, head, long]);
+        let q = Strided::rows(&qkv[first * 3 * width + at..], 3 * width);
+        product(simd, q, (&turned, long), (&mut scores, long), [rows, head, long]);
         for row in scores.chunks_exact_mut(long) {
             softmax(&mut row[..keys], sizes.scale());
         }
-        product((&scores, long), (&padded, wide), (&mut mixed, wide), [rows, keys, wide]);
+        let weights = Strided::rows(&scores, long);
+        product(simd, weights, (&padded, wide), (&mut mixed, wide), [rows, keys, wide]);
         copy_in((&mixed, wide), (&mut out[at..], width), [rows, head]);
     }
 }
@@ -176,30 +178,31 @@ fn forward<'a>(
 wide! {
 /// One trial, all heads: from `qkv`, context keys and values, the result and its gradient to the
 /// gradients of the first three.
-fn backward<'a>(sizes: Sizes, inputs: [&'a [f32]; 5], outputs: [&'a mut [f32]; 3]) {
+fn backward<'a>(simd; sizes: Sizes, inputs: [&'a [f32]; 5], outputs: [&'a mut [f32]; 3]) {
     let Sizes { heads, own, context, width, head } = sizes;
     let [qkv, k, v, out, grad] = inputs;
     let [dqkv, dk, dv] = outputs;
     let (wide, long, keys) = (sizes.padded_head(), sizes.padded_keys(), sizes.keys());
-    let (tall, all) = (own.next_multiple_of(TILE), 3 * width);
+    let all = 3 * width;
     let mut turned = vec![0.0; head * long];
     let mut narrow = vec![0.0; keys * wide];
     let mut weights = vec![0.0; own * long];
     let mut slopes = vec![0.0; own * long];
-    let mut flipped = vec![0.0; keys * tall];
     let mut mixed = vec![0.0; keys * wide];
     for h in 0..heads {
         let at = h * head;
         turn_in((&k[at..], width), (&mut turned, long), [context, head]);
         turn_in((&qkv[width + at..], all), (&mut turned[context..], long), [own, head]);
-        product((&qkv[at..], all), (&turned, long), (&mut weights, long), [own, head, long]);
+        let q = Strided::rows(&qkv[at..], all);
+        product(simd, q, (&turned, long), (&mut weights, long), [own, head, long]);
         for row in weights.chunks_exact_mut(long) {
             softmax(&mut row[..keys], sizes.scale());
         }
         // dP = dO · Vᵀ, then dS = P ∘ (dP - Σ dO ∘ O) · scale.
         turn_in((&v[at..], width), (&mut turned, long), [context, head]);
         turn_in((&qkv[2 * width + at..], all), (&mut turned[context..], long), [own, head]);
-        product((&grad[at..], width), (&turned, long), (&mut slopes, long), [own, head, long]);
+        let dout = Strided::rows(&grad[at..], width);
+        product(simd, dout, (&turned, long), (&mut slopes, long), [own, head, long]);
         for (row, (slopes, weights)) in
             slopes.chunks_exact_mut(long).zip(weights.chunks_exact(long)).enumerate()
         {
@@ -213,19 +216,19 @@ fn backward<'a>(sizes: Sizes, inputs: [&'a [f32]; 5], outputs: [&'a mut [f32]; 3
         copy_in((&k[at..], width), (&mut narrow, wide), [context, head]);
         let rest = &mut narrow[context * wide..];
         copy_in((&qkv[width + at..], all), (rest, wide), [own, head]);
-        product((&slopes, long), (&narrow, wide), (&mut mixed, wide), [own, keys, wide]);
+        let slope = Strided::rows(&slopes, long);
+        product(simd, slope, (&narrow, wide), (&mut mixed, wide), [own, keys, wide]);
         copy_in((&mixed, wide), (&mut dqkv[at..], all), [own, head]);
         // dK = dSᵀ · Q
-        turn_in((&slopes, long), (&mut flipped, tall), [own, keys]);
         copy_in((&qkv[at..], all), (&mut narrow, wide), [own, head]);
-        product((&flipped, tall), (&narrow, wide), (&mut mixed, wide), [keys, own, wide]);
+        product(simd, slope.turned(), (&narrow, wide), (&mut mixed, wide), [keys, own, wide]);
         copy_in((&mixed, wide), (&mut dk[at..], width), [context, head]);
         let rest = &mixed[context * wide..];
         copy_in((rest, wide), (&mut dqkv[width + at..], all), [own, head]);
         // dV = Pᵀ · dO
-        turn_in((&weights, long), (&mut flipped, tall), [own, keys]);
         copy_in((&grad[at..], width), (&mut narrow, wide), [own, head]);
-        product((&flipped, tall), (&narrow, wide), (&mut mixed, wide), [keys, own, wide]);
+        let weight = Strided::rows(&weights, long).turned();
+        product(simd, weight, (&narrow, wide), (&mut mixed, wide), [keys, own, wide]);
         copy_in((&mixed, wide), (&mut dv[at..], width), [context, head]);
         let rest = &mixed[context * wide..];
         copy_in((rest, wide), (&mut dqkv[2 * width + at..], all), [own, head]);

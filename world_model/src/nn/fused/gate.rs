@@ -71,7 +71,7 @@ impl CustomOp3 for GatedAdd {
 }
 
 wide! {
-fn forward<'a>(x: &'a [f32], gate: &'a [f32], y: &'a [f32], out: &'a mut [f32]) {
+fn forward<'a>(_simd; x: &'a [f32], gate: &'a [f32], y: &'a [f32], out: &'a mut [f32]) {
     let width = gate.len();
     let rows = x.chunks_exact(width).zip(y.chunks_exact(width));
     for (out, (x, y)) in out.chunks_exact_mut(width).zip(rows) {
@@ -83,7 +83,7 @@ fn forward<'a>(x: &'a [f32], gate: &'a [f32], y: &'a [f32], out: &'a mut [f32]) 
 }
 
 wide! {
-fn backward<'a>(inputs: [&'a [f32]; 3], dgate: &'a mut [f32], dy: &'a mut [f32]) {
+fn backward<'a>(_simd; inputs: [&'a [f32]; 3], dgate: &'a mut [f32], dy: &'a mut [f32]) {
     let [gate, y, grad] = inputs;
     let width = gate.len();
     let rows = y.chunks_exact(width).zip(grad.chunks_exact(width));

@@ -49,7 +49,7 @@ impl CustomOp1 for Gelu {
 }
 
 wide! {
-fn forward<'a>(x: &'a [f32], out: &'a mut [f32]) {
+fn forward<'a>(_simd; x: &'a [f32], out: &'a mut [f32]) {
     for (out, &x) in out.iter_mut().zip(x) {
         *out = x * gate(x);
     }
@@ -57,7 +57,7 @@ fn forward<'a>(x: &'a [f32], out: &'a mut [f32]) {
 }
 
 wide! {
-fn backward<'a>(x: &'a [f32], grad: &'a [f32], dx: &'a mut [f32]) {
+fn backward<'a>(_simd; x: &'a [f32], grad: &'a [f32], dx: &'a mut [f32]) {
     for (dx, (&x, &grad)) in dx.iter_mut().zip(x.iter().zip(grad)) {
         let g = gate(x);
         let inner = SLOPE * (3.0 * CUBIC * x).mul_add(x, 1.0);

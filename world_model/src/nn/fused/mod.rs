@@ -5,20 +5,23 @@
 //! in one order, so results depend neither on the batch nor on the number of threads.
 
 /// Declares a loop that is compiled once per instruction set and run in the widest that the
-/// machine has. A closure given to [`Arch::dispatch`](pulp::Arch::dispatch) does not do: the
+/// machine has, which the first name stands for. A closure given to [`Arch::dispatch`](pulp::Arch::dispatch) does not do: the
 /// compiler may leave its body outside, where vectors are narrow and every `mul_add` is a call.
 macro_rules! wide {
-    ($(#[$doc:meta])* fn $name:ident<$a:lifetime>($($argument:ident: $of:ty),* $(,)?) $body:block) => {
+    (
+        $(#[$doc:meta])*
+        fn $name:ident<$a:lifetime>($simd:ident; $($argument:ident: $of:ty),* $(,)?) $body:block
+    ) => {
         $(#[$doc])*
         fn $name<$a>(arch: pulp::Arch, $($argument: $of),*) {
             struct Loop<$a> {
                 $($argument: $of),*
             }
-            impl pulp::NullaryFnOnce for Loop<'_> {
+            impl pulp::WithSimd for Loop<'_> {
                 type Output = ();
 
                 #[inline(always)]
-                fn call(self) {
+                fn with_simd<S: pulp::Simd>(self, $simd: S) {
                     let Self { $($argument),* } = self;
                     $body
                 }

@@ -85,7 +85,7 @@ fn moments(row: &[f32]) -> (f32, f32) {
 }
 
 wide! {
-fn forward<'a>(x: &'a [f32], shift: &'a [f32], scale: &'a [f32], out: &'a mut [f32]) {
+fn forward<'a>(_simd; x: &'a [f32], shift: &'a [f32], scale: &'a [f32], out: &'a mut [f32]) {
     let width = shift.len();
     for (out, row) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
         let (mean, inverse) = moments(row);
@@ -97,7 +97,7 @@ fn forward<'a>(x: &'a [f32], shift: &'a [f32], scale: &'a [f32], out: &'a mut [f
 }
 
 wide! {
-fn backward<'a>(inputs: [&'a [f32]; 3], outputs: [&'a mut [f32]; 3]) {
+fn backward<'a>(_simd; inputs: [&'a [f32]; 3], outputs: [&'a mut [f32]; 3]) {
     let [x, grad, scale] = inputs;
     let [dx, dshift, dscale] = outputs;
     let width = scale.len();
