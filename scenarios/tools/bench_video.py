@@ -48,7 +48,7 @@ def join(path, times, out):
     """Writes the packets of `path` `times` times over into `out`."""
     with av.open(str(path)) as source, av.open(str(out), "w") as target:
         stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
+        copy = target.add_stream_from_template(stream, opaque=True)
         copy.time_base = stream.time_base
         length = stream.duration
         for turn in range(times):
