@@ -37,6 +37,41 @@ pub enum PlanError {
         /// Iteration, from 0.
         iteration: usize,
     },
+    /// A term of the objective needs a goal that is not stated.
+    #[error("the objective compares with the goal's {what}, which is not stated for this task")]
+    NoGoal {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The world model failed.
+    #[error(transparent)]
+    Model(#[from] rehearse_world_model::ModelError),
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A configuration cannot be understood.
+    #[error("the planner's configuration {}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// A goal cannot be read from its log.
+    #[error("the goal for {instruction:?} cannot be read from its log")]
+    Goal {
+        /// The instruction that the goal is for.
+        instruction: String,
+        /// The cause.
+        #[source]
+        source: Box<rehearse_scenarios::log::LogError>,
+    },
     /// The tensor library failed.
     #[error("a tensor operation of the planner failed")]
     Tensor {

@@ -3,7 +3,10 @@
 //! # What this crate does
 //! - [`optimizer`]: searches over batched action sequences (random shooting, CEM and iCEM, MPPI,
 //!   gradient descent, CEM that seeds gradients), in one enum;
-//! - [`limits`]: what an action may be: bounds, rate and norm limits, the gripper's two ends.
+//! - [`limits`]: what an action may be: bounds, rate and norm limits, the gripper's two ends;
+//! - [`objective`]: what a plan is to bring about: success, a goal's picture or proprioception,
+//!   keeping out of a region, agreement between draws;
+//! - [`policy`]: receding-horizon control as a policy like any other, from its [`config`].
 //!
 //! # What this crate does not do
 //! It trains nothing, and it never sees the world that a trial takes place in: the model that a
@@ -51,8 +54,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod config;
 mod error;
 pub mod limits;
+pub mod objective;
 pub mod optimizer;
+pub mod policy;
 
 pub use error::{PlanError, Result};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
 use rayon::prelude::*;
 use rehearse_scenarios::log::RobotLog;
 use rehearse_scenarios::seed::Seed;
@@ -313,11 +312,4 @@ fn judge(model: &WorldModel, truths: &[Truth], imagined: &[bool]) -> Result<Vec<
             })
         })
         .collect()
-}
-
-/// The latents of some frames, one batch row each.
-pub(crate) fn repeat_rows(row: &Tensor, rows: usize) -> Result<Tensor> {
-    let mut shape = row.dims().to_vec();
-    shape[0] = rows;
-    Ok(row.broadcast_as(shape)?.contiguous()?)
 }

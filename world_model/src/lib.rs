@@ -8,7 +8,8 @@
 //!   proprioception with one of four diffusion transformers ([`expert`], [`experts`], [`flow`]),
 //!   chosen by a router ([`router`], [`routing`]);
 //! - says how likely the task is done ([`judge`]);
-//! - imagines many trials at once ([`rollout`]) and shows them as a [`world`];
+//! - imagines many trials at once ([`rollout`]) and shows them as a [`world`], or many futures of
+//!   one trial ([`futures`]), which is what a planner asks for;
 //! - trains all of it from robot logs in resumable stages ([`train`]), keeps it in checked files
 //!   ([`checkpoint`]) and measures how faithful it is ([`fidelity`]).
 //!
@@ -70,6 +71,7 @@ pub mod expert;
 pub mod experts;
 pub mod fidelity;
 pub mod flow;
+pub mod futures;
 pub mod instruction;
 pub mod judge;
 pub mod metrics;

@@ -5,10 +5,10 @@ use rehearse_scenarios::log::RobotLog;
 use rehearse_scenarios::seed::Seed;
 
 use crate::error::{ModelError, Result};
-use crate::fidelity::repeat_rows;
 use crate::instruction::InstructionEncoder;
 use crate::judge::JudgeInput;
 use crate::model::WorldModel;
+use crate::nn::ops::repeat_rows;
 use crate::rollout::Dream;
 use crate::router::Router;
 use crate::routing::{PendingFeatures, Routing};

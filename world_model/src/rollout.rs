@@ -19,6 +19,7 @@ use crate::flow;
 use crate::instruction::InstructionEncoder;
 use crate::judge::JudgeInput;
 use crate::model::WorldModel;
+use crate::nn::ops::repeat_rows;
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
 use crate::router::Router;
 use crate::routing::{PendingFeatures, Routing};
@@ -27,19 +28,28 @@ use crate::state_model::StateMemory;
 /// One imagined trial: what the model remembers of it. Every tensor has one row.
 #[derive(Clone, Debug)]
 pub struct Dream {
-    seed: Seed,
+    pub(crate) seed: Seed,
     step: u64,
-    instruction: Tensor,
-    first: Tensor,
-    first_state: Tensor,
-    /// Latents of the last frames, `(1, context, patches, coefficients)`.
-    recent: Tensor,
-    /// Proprioception at these, `(1, context, channels)`.
-    recent_states: Tensor,
-    /// The actions that led to these, normalised; 0 before the first.
-    recent_actions: Tensor,
-    memory: StateMemory,
+    pub(crate) known: Known,
+    pub(crate) memory: StateMemory,
     gripper: Option<u64>,
+}
+
+/// What experts go by, batch first.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// `(batch, 1 + words, width)`.
+    pub instruction: Tensor,
+    /// Latents of the first frame, `(batch, patches, coefficients)`.
+    pub first: Tensor,
+    /// Proprioception at it, `(batch, channels)`.
+    pub first_state: Tensor,
+    /// Latents of the last frames, `(batch, context, patches, coefficients)`.
+    pub recent: Tensor,
+    /// Proprioception at these, `(batch, context, channels)`.
+    pub recent_states: Tensor,
+    /// The actions that led to these, normalised; 0 before the first.
+    pub recent_actions: Tensor,
 }
 
 /// What was imagined for one trial.
@@ -99,10 +109,7 @@ impl Dream {
         let context = model.config.expert.context;
         let actions = model.embodiment.actions.len();
         let (_, patches, coefficients) = first.dims3()?;
-        Ok(Self {
-            seed,
-            step: 0,
-            memory: model.state.begin(&state, first, &[instruction])?,
+        let known = Known {
             instruction: model.instruction.encode(instruction, device)?.unsqueeze(0)?,
             recent: first
                 .unsqueeze(1)?
@@ -114,9 +121,40 @@ impl Dream {
                 .contiguous()?,
             recent_actions: Tensor::zeros((1, context, actions), DType::F32, device)?,
             first: first.clone(),
-            first_state: state,
-            gripper: None,
-        })
+            first_state: state.clone(),
+        };
+        let memory = model.state.begin(&state, first, &[instruction])?;
+        Ok(Self { seed, step: 0, known, memory, gripper: None })
+    }
+
+    /// Puts what was really seen now in the place of what was imagined.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn observe(&mut self, model: &WorldModel, observation: &Observation) -> Result<()> {
+        let patches = model.tokenizer.layout().patches_of(observation)?;
+        let seen = model.tokenizer.encode(patches, 1, model.device())?.unsqueeze(1)?;
+        let channels = model.embodiment.proprioception.len();
+        let state = &observation.proprioception;
+        if state.len() != channels {
+            return Err(ModelError::size("proprioception", channels, state.len()));
+        }
+        let state = Tensor::from_slice(state, (1, 1, channels), model.device())?;
+        let replace = |old: &Tensor, new: &Tensor| {
+            Tensor::cat(&[&old.narrow(1, 0, old.dim(1)? - 1)?, new], 1)
+        };
+        self.known.recent = replace(&self.known.recent, &seen)?;
+        self.known.recent_states = replace(&self.known.recent_states, &state)?;
+        self.memory.correct(&state.squeeze(1)?);
+        Ok(())
+    }
+
+    /// Latents of the present frame, `(1, patches, coefficients)`.
+    ///
+    /// # Errors
+    /// A tensor error.
+    pub fn now(&self) -> Result<Tensor> {
+        self.last()
     }
 
     /// Steps imagined so far.
@@ -226,7 +264,12 @@ impl WorldModel {
             };
             let (normal, states) = (pick(&normal)?, pick(&states)?);
             let dreams = rows.iter().map(|&row| &*active[row].dream).collect::<Vec<_>>();
-            let latents = self.chunk(expert, &dreams, &normal, &states)?;
+            let seeds = |name: &str| {
+                dreams.iter().map(|dream| dream.seed.child(name).index(dream.step)).collect()
+            };
+            let noise = self.chunk_noise(seeds, frames)?;
+            let known = Known::cat(&dreams.iter().map(|dream| &dream.known).collect::<Vec<_>>())?;
+            let latents = self.chunk(expert, &known, noise, &normal, &states)?;
             for (index, &row) in rows.iter().enumerate() {
                 let used = frames.min(left[row]);
                 let part = |tensor: &Tensor| tensor.narrow(0, index, 1)?.narrow(1, 0, used);
@@ -283,7 +326,7 @@ impl WorldModel {
             Routing::Learned => {
                 let pending = PendingFeatures::stack(&features, self.device())?;
                 let last = cat(active, |trial| trial.dream.last())?;
-                let instruction = cat(active, |trial| Ok(trial.dream.instruction.clone()))?;
+                let instruction = cat(active, |trial| Ok(trial.dream.known.instruction.clone()))?;
                 let scores = self.router.forward(&last, &instruction, &pending)?;
                 Router::choose(&scores, allowed)
             }
@@ -298,61 +341,65 @@ impl WorldModel {
         }
     }
 
-    /// Imagines one chunk for trials that share an expert.
+    /// Imagines one chunk by one expert.
     ///
     /// # Shapes
+    /// - `noise`: of the context, `(batch, 1 + context, patches, coefficients)`, and of the flow,
+    ///   `(batch, groups, patches, pack × coefficients)`
     /// - `actions`: normalised, `(batch, frames, channels)`
     /// - `states`: `(batch, frames, channels)`
     /// - returns: latents, `(batch, frames, patches, coefficients)`
-    fn chunk(
+    pub(crate) fn chunk(
         &self,
         expert: usize,
-        dreams: &[&Dream],
+        known: &Known,
+        [context_noise, flow_noise]: [Tensor; 2],
         actions: &Tensor,
         states: &Tensor,
     ) -> Result<Tensor> {
-        let device = self.device();
-        let (patches, coefficients) = (self.tokenizer.patches(), self.tokenizer.coefficients());
+        let Known { recent, recent_states, recent_actions, first, first_state, instruction } =
+            known;
         let pack = self.tokenizer.pack_frames();
         let context = self.config.expert.context;
-        let each = |field: &dyn Fn(&Dream) -> &Tensor| {
-            Tensor::cat(&dreams.iter().map(|dream| field(dream)).collect::<Vec<_>>(), 0)
-        };
-        let seeds = |name: &str| {
-            dreams.iter().map(|dream| dream.seed.child(name).index(dream.step)).collect::<Vec<_>>()
-        };
-        let recent = each(&|dream| &dream.recent)?;
-        let recent_states = each(&|dream| &dream.recent_states)?;
-        let first = each(&|dream| &dream.first)?;
-        let first_state = each(&|dream| &dream.first_state)?;
-        let last = recent.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
-        let noise = flow::normal(&seeds("context"), &[context + 1, patches, coefficients], device)?;
         let level = self.config.flow.context_noise;
-        let noisy = flow::noised(&recent, &noise.narrow(1, 0, context)?, level)?;
-        let noisy_first = flow::noised(&first, &noise.narrow(1, context, 1)?.squeeze(1)?, level)?;
+        let last = recent.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
+        let noisy = flow::noised(recent, &context_noise.narrow(1, 0, context)?, level)?;
+        let noisy_first =
+            flow::noised(first, &context_noise.narrow(1, context, 1)?.squeeze(1)?, level)?;
         let input = ContextInput {
             first: noisy_first,
             last: noisy.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?,
             recent: self.tokenizer.pack(&noisy)?,
-            conditions: self.context_conditions(
-                &each(&|dream| &dream.recent_actions)?,
-                &recent_states,
-                &first_state,
-            )?,
-            instruction: each(&|dream| &dream.instruction)?,
+            conditions: self.context_conditions(recent_actions, recent_states, first_state)?,
+            instruction: instruction.clone(),
         };
         let anchor = recent_states.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
         let conditions = conditions(&self.statistics, pack, actions, states, &anchor)?;
         let expert: Arc<_> = self.experts.get(expert)?;
         let prepared = expert.context(&input, &conditions)?;
-        let groups = conditions.dim(1)?;
-        let start = flow::normal(&seeds("flow"), &[groups, patches, pack * coefficients], device)?;
-        let start = (start * self.config.flow.temperature)?;
+        let start = (flow_noise * self.config.flow.temperature)?;
+        let count = recent.dim(0)?;
         let end = flow::integrate(start, &flow::schedule(&self.config.flow), |x, k| {
-            let k = Tensor::full(k as f32, dreams.len(), device)?;
+            let k = Tensor::full(k as f32, count, self.device())?;
             expert.velocity(x, &k, &prepared)
         })?;
         self.latents_from_flow(&end, &last)
+    }
+
+    /// Noise of the context and of the flow for a chunk of `frames`, one row a seed.
+    pub(crate) fn chunk_noise(
+        &self,
+        seeds: impl Fn(&str) -> Vec<Seed>,
+        frames: usize,
+    ) -> Result<[Tensor; 2]> {
+        let (patches, coefficients) = (self.tokenizer.patches(), self.tokenizer.coefficients());
+        let pack = self.tokenizer.pack_frames();
+        let context = [self.config.expert.context + 1, patches, coefficients];
+        let flow = [frames / pack, patches, pack * coefficients];
+        Ok([
+            flow::normal(&seeds("context"), &context, self.device())?,
+            flow::normal(&seeds("flow"), &flow, self.device())?,
+        ])
     }
 
     /// Conditions of the first frame and of the context groups,
@@ -387,17 +434,13 @@ impl WorldModel {
         let latents = Tensor::cat(&trial.latents, 1)?.squeeze(0)?;
         let states = Tensor::cat(&trial.states, 1)?.squeeze(0)?;
         let frames = latents.dim(0)?;
-        let over = |row: &Tensor| -> Result<Tensor> {
-            let mut shape = row.dims().to_vec();
-            shape[0] = frames;
-            Ok(row.broadcast_as(shape)?.contiguous()?)
-        };
+        let over = |row: &Tensor| repeat_rows(row, frames);
         let success = self.judge.probability(&JudgeInput {
             frame: &latents,
-            first: &over(&trial.dream.first)?,
+            first: &over(&trial.dream.known.first)?,
             state: &states,
-            first_state: &over(&trial.dream.first_state)?,
-            instruction: &over(&InstructionEncoder::pool(&trial.dream.instruction)?)?,
+            first_state: &over(&trial.dream.known.first_state)?,
+            instruction: &over(&InstructionEncoder::pool(&trial.dream.known.instruction)?)?,
         })?;
         Ok(Imagined { latents, states, success: success.to_vec1()?, segments: trial.segments })
     }
@@ -405,8 +448,47 @@ impl WorldModel {
 
 impl Dream {
     fn last(&self) -> Result<Tensor> {
-        let context = self.recent.dim(1)?;
-        Ok(self.recent.narrow(1, context - 1, 1)?.squeeze(1)?)
+        let recent = &self.known.recent;
+        Ok(recent.narrow(1, recent.dim(1)? - 1, 1)?.squeeze(1)?)
+    }
+}
+
+impl Known {
+    fn map(parts: &[&Self], f: impl Fn(&[&Tensor]) -> candle_core::Result<Tensor>) -> Result<Self> {
+        let of = |field: fn(&Self) -> &Tensor| {
+            f(&parts.iter().map(|part| field(part)).collect::<Vec<_>>())
+        };
+        Ok(Self {
+            instruction: of(|known| &known.instruction)?,
+            first: of(|known| &known.first)?,
+            first_state: of(|known| &known.first_state)?,
+            recent: of(|known| &known.recent)?,
+            recent_states: of(|known| &known.recent_states)?,
+            recent_actions: of(|known| &known.recent_actions)?,
+        })
+    }
+
+    /// Several batches as one.
+    pub fn cat(parts: &[&Self]) -> Result<Self> {
+        Self::map(parts, |tensors| Tensor::cat(tensors, 0))
+    }
+
+    /// One trial as a batch of `count` alike.
+    pub fn repeat(&self, count: usize) -> Result<Self> {
+        Self::map(&[self], |tensors| repeat_rows(tensors[0], count))
+    }
+
+    /// Takes in frames that follow, each `(batch, used, …)`; actions are normalised.
+    pub fn advance(&mut self, latents: &Tensor, states: &Tensor, actions: &Tensor) -> Result<()> {
+        let slide = |old: &Tensor, new: &Tensor| {
+            let keep = old.dim(1)?;
+            let both = Tensor::cat(&[old, new], 1)?;
+            both.narrow(1, both.dim(1)? - keep, keep)?.contiguous()
+        };
+        self.recent = slide(&self.recent, latents)?;
+        self.recent_states = slide(&self.recent_states, states)?;
+        self.recent_actions = slide(&self.recent_actions, actions)?;
+        Ok(())
     }
 }
 
@@ -422,15 +504,8 @@ impl Pending<'_> {
         expert: usize,
     ) -> Result<()> {
         let used = latents.dim(1)?;
-        let slide = |old: &Tensor, new: &Tensor| {
-            let keep = old.dim(1)?;
-            let both = Tensor::cat(&[old, new], 1)?;
-            both.narrow(1, both.dim(1)? - keep, keep)?.contiguous()
-        };
         let dream = &mut *self.dream;
-        dream.recent = slide(&dream.recent, latents)?;
-        dream.recent_states = slide(&dream.recent_states, states)?;
-        dream.recent_actions = slide(&dream.recent_actions, actions)?;
+        dream.known.advance(latents, states, actions)?;
         dream.memory = memory;
         dream.gripper = Some(gripper);
         dream.step += used as u64;

@@ -10,6 +10,7 @@ use candle_nn::VarBuilder;
 use crate::config::{InstructionConfig, StateConfig};
 use crate::error::Result;
 use crate::instruction::InstructionEncoder;
+use crate::nn::ops::repeat_rows;
 use crate::nn::{Gru, Linear, linear, linear_scaled};
 use crate::statistics::Statistics;
 
@@ -165,6 +166,24 @@ impl StateMemory {
     /// Proprioception, `(batch, channels)`.
     pub fn state(&self) -> &Tensor {
         &self.state
+    }
+
+    /// Puts what was measured, `(batch, channels)`, in the place of what was predicted.
+    pub(crate) fn correct(&mut self, state: &Tensor) {
+        self.state = state.clone();
+    }
+
+    /// The memory of one trial, `count` times.
+    ///
+    /// # Errors
+    /// A tensor error if there are several trials.
+    pub(crate) fn repeat(&self, count: usize) -> Result<Self> {
+        Ok(Self {
+            hidden: repeat_rows(&self.hidden, count)?,
+            state: repeat_rows(&self.state, count)?,
+            commanded: repeat_rows(&self.commanded, count)?,
+            scene: self.scene.as_ref().map(|scene| repeat_rows(scene, count)).transpose()?,
+        })
     }
 
     /// Puts the memories of several batches into one.

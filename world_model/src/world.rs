@@ -197,7 +197,7 @@ fn failed(error: ModelError) -> InterfaceError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use candle_core::{Device, Var};
     use rehearse_scenarios::seed::Seed;
     use rehearse_scenarios::testing::{check_world, sample_rig, sample_starts};
@@ -208,7 +208,7 @@ mod tests {
 
     /// A small model of the sample rig, all of whose weights are drawn, so that every part has
     /// its say.
-    fn model() -> Arc<WorldModel> {
+    pub(crate) fn model() -> Arc<WorldModel> {
         let config: ModelConfig = toml::from_str(
             "[tokens]\nheight = 4\nwidth = 8\npatch = 4\ncoefficients = 6\n\
              [expert]\nwidth = 32\nlayers = 2\nheads = 4\ncondition = 16\n\
@@ -236,7 +236,7 @@ mod tests {
         var.set(&(draws.squeeze(0).unwrap() * 0.2).unwrap()).unwrap();
     }
 
-    fn actions(steps: usize) -> ActionChunk {
+    pub(crate) fn actions(steps: usize) -> ActionChunk {
         let values = (0..2 * steps).map(|i| ((i * 37 % 19) as f32 - 9.0) / 10.0).collect();
         ActionChunk::from_values(2, values).unwrap()
     }

@@ -3,7 +3,7 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::nn::fused::{FusedSelfAttention, GatedAdd, Gelu, ModulatedNorm, takes};
+use crate::nn::fused::{FusedSelfAttention, GatedAdd, Gelu, GruCell, ModulatedNorm, takes};
 
 /// Added to the variance before its root in every normalisation.
 pub const NORM_EPSILON: f64 = 1e-6;
@@ -101,6 +101,31 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if takes(&[x]) { x.apply_op1(Gelu) } else { x.gelu() }
 }
 
+/// The new memory of a gated recurrent unit, in PyTorch's form (the reset gate acts on the hidden
+/// map's output).
+///
+/// # Shapes
+/// - `from_x`, `from_h`: the input's and the memory's maps, `(batch, 3 × width)`: reset, update,
+///   fresh
+/// - `h`: `(batch, width)`
+/// - returns: as `h`
+///
+/// # Errors
+/// A tensor error if shapes disagree.
+pub fn gru_cell(from_x: &Tensor, from_h: &Tensor, h: &Tensor) -> Result<Tensor> {
+    let (batch, width) = h.dims2()?;
+    for map in [from_x, from_h] {
+        if map.dims() != [batch, 3 * width] {
+            candle_core::bail!("the gates of {:?} are {:?}", h.dims(), map.dims());
+        }
+    }
+    if takes(&[from_x, from_h, h]) {
+        from_x.apply_op3(from_h, h, GruCell)
+    } else {
+        plain::gru_cell(from_x, from_h, h)
+    }
+}
+
 /// Layer normalisation without weights over the last axis.
 ///
 /// # Errors
@@ -109,6 +134,16 @@ pub fn norm(x: &Tensor) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     centred.broadcast_div(&(variance + NORM_EPSILON)?.sqrt()?)
+}
+
+/// One row, `count` times.
+///
+/// # Errors
+/// A tensor error if there are several rows.
+pub fn repeat_rows(row: &Tensor, count: usize) -> Result<Tensor> {
+    let mut shape = row.dims().to_vec();
+    shape[0] = count;
+    row.broadcast_as(shape)?.contiguous()
 }
 
 fn per_group(x: &Tensor, vectors: &[&Tensor]) -> Result<()> {
@@ -153,6 +188,23 @@ pub mod plain {
     /// A tensor error if shapes disagree.
     pub fn gated_add(x: &Tensor, gate: &Tensor, y: &Tensor) -> Result<Tensor> {
         x + y.broadcast_mul(&gate.unsqueeze(2)?)?
+    }
+
+    /// See [`gru_cell`](super::gru_cell).
+    ///
+    /// # Errors
+    /// A tensor error if shapes disagree.
+    pub fn gru_cell(from_x: &Tensor, from_h: &Tensor, h: &Tensor) -> Result<Tensor> {
+        let width = h.dim(1)?;
+        let both = (from_x.narrow(1, 0, 2 * width)? + from_h.narrow(1, 0, 2 * width)?)?;
+        let gates = candle_nn::ops::sigmoid(&both)?;
+        let reset = gates.narrow(1, 0, width)?;
+        let update = gates.narrow(1, width, width)?;
+        let fresh = (from_x.narrow(1, 2 * width, width)?
+            + (reset * from_h.narrow(1, 2 * width, width)?)?)?
+        .tanh()?;
+        // (1 - z) n + z h
+        &fresh + (update * (h - &fresh)?)?
     }
 }
 
@@ -228,6 +280,14 @@ mod tests {
         agree(&[&x, &shift, &y], || gated_add(&x, &shift, &y), || plain::gated_add(&x, &shift, &y));
         let wide = (x.as_tensor() * 4.0).unwrap();
         agree(&[&x], || gelu(&wide), || wide.gelu());
+    }
+
+    #[test]
+    fn the_fused_recurrent_unit_equals_the_plain_one() {
+        let (x, m) = (draw("x", &[5, 3 * 21]), draw("m", &[5, 3 * 21]));
+        let h = draw("h", &[5, 21]);
+        agree(&[&x, &m, &h], || gru_cell(&x, &m, &h), || plain::gru_cell(&x, &m, &h));
+        assert!(gru_cell(&x, &h, &h).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::partition::BASE_CHUNK;
 use crate::train::config::ChunkMix;
 use crate::train::data::{Dataset, episode_chunks, gripper_bits};
 use crate::train::episode::LoggedEpisode;
+use crate::train::imagined::ImaginedEpisodes;
 use rehearse_scenarios::seed::Seed;
 
 /// Where chunks may be drawn from: a set of episodes with their cuts and events.
@@ -22,6 +23,7 @@ pub(crate) struct ChunkSource<'a> {
     data: &'a Dataset,
     episodes: &'a [LoggedEpisode],
     predicted: &'a BTreeMap<usize, Vec<f32>>,
+    imagined: Option<&'a ImaginedEpisodes<'a>>,
     /// Per number of base chunks less one: episode and anchor frame of each chunk of the partition.
     aligned: [Vec<(usize, usize)>; 4],
     /// Episode and frame of each gripper change and of each first success.
@@ -30,12 +32,23 @@ pub(crate) struct ChunkSource<'a> {
     ends: Vec<usize>,
 }
 
-/// One chunk to learn: the frame that it is imagined from, and whose proprioception is given.
+/// One chunk to learn, and the frame that it is imagined from.
 #[derive(Clone, Copy, Debug)]
 struct Drawn {
     episode: usize,
     anchor: usize,
-    predicted: bool,
+    given: Given,
+}
+
+/// What a chunk to learn is told.
+#[derive(Clone, Copy, Debug)]
+enum Given {
+    /// True frames and true proprioception.
+    True,
+    /// True frames and predicted proprioception.
+    Predicted,
+    /// Imagined frames and the predicted proprioception that they were imagined by.
+    Imagined,
 }
 
 /// A batch of chunks of one length.
@@ -52,6 +65,7 @@ impl<'a> ChunkSource<'a> {
         data: &'a Dataset,
         episodes: &'a [LoggedEpisode],
         predicted: &'a BTreeMap<usize, Vec<f32>>,
+        imagined: Option<&'a ImaginedEpisodes<'a>>,
     ) -> Result<Self> {
         let middle = model.statistics.action_middle.to_vec1::<f32>()?;
         let grippers = model.embodiment.gripper_actions();
@@ -61,6 +75,7 @@ impl<'a> ChunkSource<'a> {
             data,
             episodes,
             predicted,
+            imagined,
             aligned: Default::default(),
             events: Vec::new(),
             ends: Vec::new(),
@@ -108,14 +123,18 @@ impl<'a> ChunkSource<'a> {
     }
 
     fn draw_one(&self, frames: usize, mix: &ChunkMix, rng: &mut impl Rng) -> Drawn {
-        let predicted = rng.random_bool(mix.predicted);
+        let given = match self.imagined {
+            Some(_) if rng.random_bool(mix.forced) => Given::Imagined,
+            _ if rng.random_bool(mix.predicted) => Given::Predicted,
+            _ => Given::True,
+        };
         let fits =
             |&(episode, anchor): &(usize, usize)| anchor + frames < self.episodes[episode].frames;
         let aligned = &self.aligned[frames / BASE_CHUNK - 1];
         let kind = rng.random::<f64>();
         if kind < mix.aligned && !aligned.is_empty() {
             let (episode, anchor) = aligned[rng.random_range(0..aligned.len())];
-            return Drawn { episode, anchor, predicted };
+            return Drawn { episode, anchor, given };
         }
         if kind < mix.aligned + mix.events && !self.events.is_empty() {
             let (episode, frame) = self.events[rng.random_range(0..self.events.len())];
@@ -123,7 +142,7 @@ impl<'a> ChunkSource<'a> {
             let last = self.episodes[episode].frames.saturating_sub(frames + 1);
             let anchor = frame.saturating_sub(back).min(last);
             if fits(&(episode, anchor)) {
-                return Drawn { episode, anchor, predicted };
+                return Drawn { episode, anchor, given };
             }
         }
         let all = self.ends.last().copied().unwrap_or(1);
@@ -132,7 +151,7 @@ impl<'a> ChunkSource<'a> {
             let episode = self.ends.partition_point(|&end| end <= at);
             let room = self.episodes[episode].frames.saturating_sub(frames);
             if room > 0 {
-                return Drawn { episode, anchor: rng.random_range(0..room), predicted };
+                return Drawn { episode, anchor: rng.random_range(0..room), given };
             }
         }
     }
@@ -148,11 +167,17 @@ impl<'a> ChunkSource<'a> {
         let (mut first_states, mut recent_states, mut states) =
             (Vec::new(), Vec::new(), Vec::new());
         let mut fresh = Vec::new();
-        for &Drawn { episode, anchor, predicted } in drawn {
+        for &Drawn { episode, anchor, given } in drawn {
             let episode = &self.episodes[episode];
+            let (seen, guess) = match (given, self.imagined) {
+                (Given::Imagined, Some(imagined)) => {
+                    (imagined.cache(), imagined.states(episode.index))
+                }
+                (Given::Predicted, _) => (&self.data.cache, self.predicted.get(&episode.index)),
+                (Given::True | Given::Imagined, _) => (&self.data.cache, None),
+            };
             self.data.cache.read(episode.index, 0..1, &mut first)?;
             self.data.cache.read(episode.index, anchor + 1..anchor + 1 + frames, &mut chunk)?;
-            let guess = self.predicted.get(&episode.index).filter(|_| predicted);
             let source = guess.unwrap_or(&episode.states);
             let state = |frame: usize| &source[frame * channels..(frame + 1) * channels];
             let action = |frame: usize| &episode.actions[frame * controls..(frame + 1) * controls];
@@ -160,7 +185,7 @@ impl<'a> ChunkSource<'a> {
             for back in (0..context).rev() {
                 // Before the start, the first frame stands still, and no action led to it.
                 let frame = anchor.saturating_sub(back);
-                self.data.cache.read(episode.index, frame..frame + 1, &mut recent)?;
+                seen.read(episode.index, frame..frame + 1, &mut recent)?;
                 recent_states.extend_from_slice(state(frame));
                 let led = anchor.checked_sub(back + 1);
                 match led {

@@ -26,6 +26,12 @@ pub struct TrainConfig {
     pub state: StageConfig,
     /// The base that the experts start from.
     pub base: StageConfig,
+    /// The base once more, with contexts that it imagined itself, so that it learns to come back
+    /// from its own mistakes instead of adding to them (Step Forcing, `RoboWorld`,
+    /// arXiv 2607.01060). The experts are then specialised on such contexts too. Left out if not
+    /// stated.
+    #[serde(default)]
+    pub refine: Option<StageConfig>,
     /// Each expert on its own chunk length.
     pub specialise: StageConfig,
     /// The router.
@@ -106,6 +112,9 @@ pub struct ChunkMix {
     pub events: f64,
     /// Part of the chunks conditioned on predicted rather than true proprioception. Default 0.5.
     pub predicted: f64,
+    /// Part of the chunks whose context is imagined, once there is a base to imagine it.
+    /// Default 0.5.
+    pub forced: f64,
     /// Power of a coefficient's share of the picture by which its error counts: 0 counts all
     /// alike, 2 counts squared error in the picture. Default 1.
     pub energy: f64,
@@ -118,6 +127,7 @@ impl Default for ChunkMix {
             aligned: 0.3,
             events: 0.25,
             predicted: 0.5,
+            forced: 0.5,
             energy: 1.0,
         }
     }
@@ -184,10 +194,11 @@ impl TrainConfig {
         if self.tokenizer_frames < 2 {
             return Err(refuse("tokenizer_frames", self.tokenizer_frames, "it must be 2 at least"));
         }
-        for stage in [&self.state, &self.base, &self.specialise, &self.router, &self.judge] {
+        let stages = [&self.state, &self.base, &self.specialise, &self.router, &self.judge];
+        for stage in stages.into_iter().chain(&self.refine) {
             stage.validate()?;
         }
-        let ChunkMix { lengths, aligned, events, predicted, energy } = &self.chunks;
+        let ChunkMix { lengths, aligned, events, predicted, forced, energy } = &self.chunks;
         if lengths.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0)) || lengths[0] <= 0.0
         {
             return Err(refuse(
@@ -200,6 +211,7 @@ impl TrainConfig {
             ("chunks.aligned", aligned, 1.0),
             ("chunks.events", events, 1.0),
             ("chunks.predicted", predicted, 1.0),
+            ("chunks.forced", forced, 1.0),
             ("chunks.energy", energy, 2.0),
         ] {
             if !(0.0..=most).contains(value) {

@@ -12,73 +12,13 @@ use crate::instruction::InstructionEncoder;
 use crate::judge::JudgeInput;
 use crate::metrics::roc_auc;
 use crate::model::WorldModel;
-use crate::rollout::Dream;
-use crate::routing::Routing;
-use crate::train::cache::TokenCache;
 use crate::train::data::Dataset;
 use crate::train::episode::LoggedEpisode;
+use crate::train::imagined::ImaginedEpisodes;
 use crate::train::stage::Objective;
 
-/// Name of the cache of imagined latents.
-const CACHE: &str = "imagined";
-/// Episodes imagined at once.
-const BATCH: usize = 32;
 /// Every so many labelled frames are taken for calibration where none are held back.
 const CALIBRATION_STRIDE: usize = 7;
-
-/// Logged episodes as the model imagines them, open loop from their first frames.
-pub(crate) struct ImaginedEpisodes<'a> {
-    cache: TokenCache,
-    /// The states that imagination went by, `frames × channels` by episode.
-    states: &'a BTreeMap<usize, Vec<f32>>,
-}
-
-impl<'a> ImaginedEpisodes<'a> {
-    /// Imagines every episode of `data`, or takes up what was imagined before.
-    pub fn new(
-        model: &WorldModel,
-        data: &Dataset,
-        states: &'a BTreeMap<usize, Vec<f32>>,
-        folder: &std::path::Path,
-        fingerprint: &str,
-        seed: Seed,
-    ) -> Result<Self> {
-        if let Some(cache) = TokenCache::open(folder, CACHE, fingerprint) {
-            return Ok(Self { cache, states });
-        }
-        let (patches, coefficients) = (model.tokenizer.patches(), model.tokenizer.coefficients());
-        let (channels, controls) =
-            (model.embodiment.proprioception.len(), model.embodiment.actions.len());
-        let mut writer = TokenCache::create(folder, CACHE, fingerprint, patches, coefficients)?;
-        let episodes = data.train.iter().chain(&data.validation).collect::<Vec<_>>();
-        for some in episodes.chunks(BATCH) {
-            let firsts = some
-                .iter()
-                .map(|episode| data.cache.frames(episode.index, 0..1, model.device()))
-                .collect::<Result<Vec<_>>>()?;
-            let mut dreams = some
-                .iter()
-                .zip(&firsts)
-                .map(|(episode, first)| {
-                    let (state, words) = (&episode.states[..channels], &episode.instruction);
-                    let seed = seed.index(episode.index as u64);
-                    Dream::from_latents(model, first, state, words, seed)
-                })
-                .collect::<Result<Vec<_>>>()?;
-            let trials = dreams
-                .iter_mut()
-                .zip(some)
-                .map(|(dream, e)| (dream, &e.actions[..(e.frames - 1) * controls]))
-                .collect();
-            let imagined = model.imagine(trials, Routing::Learned)?;
-            for ((episode, first), imagined) in some.iter().zip(&firsts).zip(imagined) {
-                let all = Tensor::cat(&[first, &imagined.latents], 0)?;
-                writer.add(episode.index, &all.flatten_all()?.to_vec1::<f32>()?)?;
-            }
-        }
-        Ok(Self { cache: writer.finish()?, states })
-    }
-}
 
 /// One labelled frame.
 #[derive(Clone, Copy)]
@@ -144,10 +84,10 @@ impl<'a> JudgeObjective<'a> {
         for label in some {
             let episode = &episodes[label.episode];
             let imagined = self.imagined.filter(|_| label.imagined);
-            let cache = imagined.map_or(&self.data.cache, |(imagined, _)| &imagined.cache);
+            let cache = imagined.map_or(&self.data.cache, |(imagined, _)| imagined.cache());
             cache.read(episode.index, label.frame..label.frame + 1, &mut frame)?;
             self.data.cache.read(episode.index, 0..1, &mut first)?;
-            let guessed = imagined.and_then(|(imagined, _)| imagined.states.get(&episode.index));
+            let guessed = imagined.and_then(|(imagined, _)| imagined.states(episode.index));
             let at = label.frame * channels;
             state.extend_from_slice(&guessed.unwrap_or(&episode.states)[at..at + channels]);
             first_state.extend_from_slice(&episode.states[..channels]);

@@ -1,7 +1,7 @@
 //! Training from logs, in stages.
 //!
 //! ```text
-//! logs ─► tokenizer fit ─► token cache ─► state model ─► base expert ─► four experts ─► router ─► judge ─► checkpoint
+//! logs ─► tokenizer fit ─► token cache ─► state model ─► base expert ─► base on its own contexts ─► four experts ─► router ─► judge ─► checkpoint
 //! ```
 //!
 //! Each stage draws its batches from the seed tree by step number and keeps all its state in one
@@ -14,6 +14,7 @@ mod config;
 mod data;
 mod episode;
 mod expert_stage;
+mod imagined;
 mod judge_stage;
 mod logs;
 mod measure;

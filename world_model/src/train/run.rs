@@ -17,13 +17,15 @@ use crate::experts::Experts;
 use crate::judge::platt;
 use crate::model::{WorldModel, expert_shape};
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
+use crate::routing::Routing;
 use crate::tokenizer::{Layout, Tokenizer, fit_basis};
 use crate::train::batch::ChunkSource;
 use crate::train::cache::TokenCache;
 use crate::train::config::TrainConfig;
 use crate::train::data::{Dataset, Split};
 use crate::train::expert_stage::ExpertObjective;
-use crate::train::judge_stage::{ImaginedEpisodes, JudgeObjective, has_both_outcomes};
+use crate::train::imagined::ImaginedEpisodes;
+use crate::train::judge_stage::{JudgeObjective, has_both_outcomes};
 use crate::train::logs::Logs;
 use crate::train::measure::measure;
 use crate::train::progress::Progress;
@@ -268,7 +270,7 @@ fn run_stages(
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<()> {
-    let TrainConfig { state, base, specialise, router, chunks, .. } = config;
+    let TrainConfig { state, base, refine, specialise, router, chunks, .. } = config;
     let stage = "state";
     if !session.is_finished(stage) {
         let model = model_of(config, data, session, &["state."])?;
@@ -285,11 +287,29 @@ fn run_stages(
         let model = model_of(config, data, session, &trainable)?;
         let vb = session.variables.builder(&session.device, &trainable);
         let expert = Expert::new(shape, &vb.pp("experts").pp("base"))?;
-        let train = ChunkSource::new(&model, data, &data.train, &predicted)?;
-        let held = ChunkSource::new(&model, data, &data.validation, &predicted)?;
+        let train = ChunkSource::new(&model, data, &data.train, &predicted, None)?;
+        let held = ChunkSource::new(&model, data, &data.validation, &predicted, None)?;
         let objective =
             ExpertObjective::new(&model, &expert, [&train, &held], chunks, None, base.batch)?;
         session.run("base", base, &trainable, &objective)?;
+    }
+    let imagined = match refine {
+        Some(_) => Some(imagine_by_base(config, data, &predicted, session, fingerprint)?),
+        None => None,
+    };
+    let imagined = imagined.as_ref();
+    if let Some(refine) = refine
+        && !session.is_finished("refine")
+    {
+        session.progress.note("training the base on contexts of its own");
+        let model = model_of(config, data, session, &trainable)?;
+        let vb = session.variables.builder(&session.device, &trainable);
+        let expert = Expert::new(shape, &vb.pp("experts").pp("base"))?;
+        let train = ChunkSource::new(&model, data, &data.train, &predicted, imagined)?;
+        let held = ChunkSource::new(&model, data, &data.validation, &predicted, imagined)?;
+        let objective =
+            ExpertObjective::new(&model, &expert, [&train, &held], chunks, None, refine.batch)?;
+        session.run("refine", refine, &trainable, &objective)?;
     }
     if session.variables.below("experts.0.").is_empty() {
         let base = session.variables.below("experts.base.");
@@ -308,11 +328,11 @@ fn run_stages(
         let model = model_of(config, data, session, &[])?;
         let vb = session.variables.builder(&session.device, &[&trainable]);
         let expert = Expert::new(shape, &vb.pp("experts").pp(index))?;
-        let train = ChunkSource::new(&model, data, &data.train, &predicted)?;
+        let train = ChunkSource::new(&model, data, &data.train, &predicted, imagined)?;
         if session.is_finished(&stage) || !train.has((index + 1) * BASE_CHUNK) {
             continue;
         }
-        let held = ChunkSource::new(&model, data, &data.validation, &predicted)?;
+        let held = ChunkSource::new(&model, data, &data.validation, &predicted, imagined)?;
         let sources = [&train, &held];
         let objective =
             ExpertObjective::new(&model, &expert, sources, chunks, Some(index), specialise.batch)?;
@@ -325,6 +345,25 @@ fn run_stages(
         session.run("router", router, &["router."], &objective)?;
     }
     run_judge(config, data, &predicted, session, fingerprint)
+}
+
+/// The logged episodes as the base imagines them, in the place of every expert.
+fn imagine_by_base<'a>(
+    config: &TrainConfig,
+    data: &Dataset,
+    predicted: &'a BTreeMap<usize, Vec<f32>>,
+    session: &mut Session<'_>,
+    fingerprint: &str,
+) -> Result<ImaginedEpisodes<'a>> {
+    session.progress.note("imagining the logged episodes by the base");
+    let shape = expert_shape(&config.model, &data.embodiment)?;
+    let vb = session.variables.builder(&session.device, &[]);
+    let base = Arc::new(Expert::new(shape, &vb.pp("experts").pp("base"))?);
+    let experts = Experts::All(vec![base; MAX_BASE_CHUNKS]);
+    let model = WorldModel::with_experts(&config.model, &data.embodiment, experts, &vb)?;
+    let place = (&*session.folder, "forced", fingerprint);
+    let seed = session.seed.child("forced");
+    ImaginedEpisodes::new(&model, data, predicted, Routing::ActionGuided, place, seed)
 }
 
 /// Trains the judge, on imagined frames too, and calibrates it.
@@ -345,8 +384,8 @@ fn run_judge(
         let vb = session.variables.builder(&session.device, &[]);
         let model = WorldModel::new(&config.model, &data.embodiment, &vb)?;
         let seed = session.seed.child("imagined");
-        let folder = session.folder.clone();
-        Some(ImaginedEpisodes::new(&model, data, predicted, &folder, fingerprint, seed)?)
+        let place = (&*session.folder, "imagined", fingerprint);
+        Some(ImaginedEpisodes::new(&model, data, predicted, Routing::Learned, place, seed)?)
     } else {
         None
     };

@@ -87,6 +87,7 @@ pub fn recipe() -> TrainConfig {
         save_secs = 0
         state = { steps = 6, batch = 4, rate = 0.01 }
         base = { steps = 6, batch = 64, rate = 0.01, muon = true }
+        refine = { steps = 3, batch = 32, rate = 0.01, muon = true }
         specialise = { steps = 3, batch = 32, rate = 0.01, muon = true }
         router = { steps = 4, batch = 8, rate = 0.01 }
         judge = { steps = 4, batch = 8, rate = 0.01 }

@@ -126,6 +126,7 @@ fn training_goes_on_from_a_checkpoint() {
 
     // Without a step, everything stays but the experts, which all become their mean.
     let mut still = recipe();
+    still.refine = None;
     let stages = [&mut still.state, &mut still.base, &mut still.specialise];
     stages.into_iter().chain([&mut still.router, &mut still.judge]).for_each(|s| s.steps = 0);
     let kept = run(&still, &[&log], from, &second, false).unwrap();

@@ -34,12 +34,14 @@ macro_rules! wide {
 mod attention;
 mod gate;
 mod gelu;
+mod gru;
 mod kernel;
 mod modulate;
 
 pub use attention::FusedSelfAttention;
 pub use gate::GatedAdd;
 pub use gelu::Gelu;
+pub use gru::GruCell;
 pub use modulate::ModulatedNorm;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};

@@ -1,0 +1,126 @@
+//! Many futures of one trial at once, differentiable in the actions: what a planner asks for.
+
+use candle_core::Tensor;
+use rehearse_scenarios::seed::Seed;
+
+use crate::error::{ModelError, Result};
+use crate::instruction::InstructionEncoder;
+use crate::judge::JudgeInput;
+use crate::model::WorldModel;
+use crate::nn::ops::repeat_rows;
+use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
+use crate::rollout::Dream;
+
+/// What follows from each of several action sequences.
+#[derive(Clone, Debug)]
+pub struct Futures {
+    /// Latents of each frame, `(candidates, steps, patches, coefficients)`.
+    pub latents: Tensor,
+    /// Proprioception at each frame, `(candidates, steps, channels)`, in the rig's units.
+    pub states: Tensor,
+    /// Probability per frame that the task is done, `(candidates, steps)`.
+    pub success: Tensor,
+}
+
+impl WorldModel {
+    /// Imagines where each of several action sequences leads from where a dream stands; the dream
+    /// stays there. All candidates meet the same noise, which comes from `seed`, and chunks are as
+    /// long as they can be.
+    ///
+    /// # Shapes
+    /// - `actions`: `(candidates, steps, action channels)`, in the rig's units
+    ///
+    /// # Errors
+    /// [`ModelError::Size`] for actions of another size, [`ModelError::Tensor`].
+    pub fn futures(&self, dream: &Dream, actions: &Tensor, seed: Seed) -> Result<Futures> {
+        let (count, steps, channels) = actions.dims3()?;
+        if channels != self.embodiment.actions.len() || steps == 0 || count == 0 {
+            let expected = format!("(1.., 1.., {})", self.embodiment.actions.len());
+            return Err(ModelError::size("candidates", expected, format!("{:?}", actions.dims())));
+        }
+        let mut known = dream.known.repeat(count)?;
+        let mut memory = dream.memory.repeat(count)?;
+        let (mut latents, mut states) = (Vec::new(), Vec::new());
+        let mut done = 0;
+        while done < steps {
+            let used = (steps - done).min(MAX_BASE_CHUNKS * BASE_CHUNK);
+            let frames = used.next_multiple_of(BASE_CHUNK);
+            let chunk = actions.narrow(1, done, used)?;
+            // The last action is repeated up to a whole chunk; what it leads to is cut away.
+            let last = chunk.narrow(1, used - 1, 1)?;
+            let mut parts = vec![chunk];
+            parts.extend((used..frames).map(|_| last.clone()));
+            let chunk = Tensor::cat(&parts, 1)?;
+            let (predicted, memories) = self.state.roll(&memory, &chunk)?;
+            let normal = self.statistics.normal_action(&chunk)?;
+            let seeds = |name: &str| vec![seed.child(name).index(dream.step() + done as u64)];
+            let [context, flow] = self.chunk_noise(seeds, frames)?;
+            let noise = [repeat_rows(&context, count)?, repeat_rows(&flow, count)?];
+            let made = self.chunk(frames / BASE_CHUNK - 1, &known, noise, &normal, &predicted)?;
+            let made = made.narrow(1, 0, used)?.contiguous()?;
+            let predicted = predicted.narrow(1, 0, used)?.contiguous()?;
+            known.advance(&made, &predicted, &normal.narrow(1, 0, used)?)?;
+            memory = memories[used - 1].clone();
+            latents.push(made);
+            states.push(predicted);
+            done += used;
+        }
+        let (latents, states) = (Tensor::cat(&latents, 1)?, Tensor::cat(&states, 1)?);
+        let all = count * steps;
+        let pooled = InstructionEncoder::pool(&dream.known.instruction)?;
+        let success = self.judge.probability(&JudgeInput {
+            frame: &latents.flatten(0, 1)?,
+            first: &repeat_rows(&dream.known.first, all)?,
+            state: &states.flatten(0, 1)?,
+            first_state: &repeat_rows(&dream.known.first_state, all)?,
+            instruction: &repeat_rows(&pooled, all)?,
+        })?;
+        Ok(Futures { latents, states, success: success.reshape((count, steps))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rehearse_scenarios::testing::sample_starts;
+
+    use super::*;
+    use crate::routing::Routing;
+    use crate::world::tests::{actions, model};
+
+    #[test]
+    fn a_future_is_what_the_dream_comes_to() {
+        let model = model();
+        let start = sample_starts(1).remove(0);
+        let seen = start.observation.unwrap();
+        let mut dream = Dream::begin(&model, &seen, &start.instruction, start.seed).unwrap();
+        let chunk = actions(21).view().iter().copied().collect::<Vec<_>>();
+        let back = chunk.iter().map(|value| -value).collect::<Vec<_>>();
+        let both = [chunk.clone(), back].concat();
+        let candidates = Tensor::from_vec(both, (2, 21, 2), model.device()).unwrap();
+        let futures = model.futures(&dream, &candidates, start.seed).unwrap();
+        assert_eq!(futures.success.dims(), [2, 21]);
+        let longest = Routing::Fixed { expert: MAX_BASE_CHUNKS - 1 };
+        // The rollout cuts the last five frames off as a chunk of its own.
+        let imagined = model.imagine(vec![(&mut dream, &chunk)], longest).unwrap().remove(0);
+        let ours = futures.latents.get(0).unwrap().narrow(0, 0, 16).unwrap();
+        assert_eq!(ours.dims(), imagined.latents.narrow(0, 0, 16).unwrap().dims());
+        let states = |tensor: &Tensor| tensor.to_vec2::<f32>().unwrap();
+        assert_eq!(states(&futures.states.get(0).unwrap()), states(&imagined.states));
+        assert_ne!(states(&futures.states.get(1).unwrap()), states(&imagined.states));
+    }
+
+    #[test]
+    fn what_is_seen_takes_the_place_of_what_was_imagined() {
+        let model = model();
+        let start = sample_starts(1).remove(0);
+        let seen = start.observation.unwrap();
+        let mut dream = Dream::begin(&model, &seen, &start.instruction, start.seed).unwrap();
+        let chunk = actions(8).view().iter().copied().collect::<Vec<_>>();
+        model.imagine(vec![(&mut dream, &chunk)], Routing::Learned).unwrap();
+        let imagined = dream.memory.state().to_vec2::<f32>().unwrap();
+        dream.observe(&model, &seen).unwrap();
+        let now = dream.memory.state().to_vec2::<f32>().unwrap().remove(0);
+        assert_eq!(now, seen.proprioception);
+        assert_ne!(imagined[0], now);
+    }
+}
