@@ -5,11 +5,12 @@
 //! command line program.
 //!
 //! # What this crate does
-//! Re-exports its parts under short names, writes recordings for the rerun viewer ([`viz`],
-//! feature `rerun`) and holds the program ([`cli`], feature `cli`).
+//! Re-exports its parts under short names, runs suites ([`run`]), clones policies from logs
+//! ([`policy`]), writes recordings for the rerun viewer ([`viz`], feature `rerun`) and holds the
+//! program ([`cli`], feature `cli`).
 //!
 //! # What this crate does not do
-//! It computes nothing of its own: each part can be used alone.
+//! The parts do the work, and each can be used alone.
 //!
 //! ```text
 //! robot logs ──► train ──► checkpoint ─────────┐
@@ -44,6 +45,7 @@ pub use rehearse_scenarios as scenarios;
 pub use rehearse_scoring as scoring;
 pub use rehearse_world_model as world_model;
 
+pub mod policy;
 pub mod run;
 
 #[cfg(feature = "cli")]

@@ -77,7 +77,7 @@ pub fn conduct(
         Some(log) => Arc::new(Starts::read(&plan.suite, log)?),
         None => Arc::default(),
     };
-    let OpenWorld { world, identity, fidelity } =
+    let OpenWorld { world, identity, fidelity, capacity } =
         OpenWorld::open(plan, log.as_ref(), &starts, session, *device, *patience)?;
     let mut world = TimedWorld { world, watch: Stopwatch::default() };
     let policies = plan
@@ -104,13 +104,12 @@ pub fn conduct(
         ..Manifest::new(plan, identity, rig.clone(), records)
     };
     let mut folder = RunFolder::open(out, &manifest, *resume, *keep_episodes)?;
-    if let Some(log) = &log {
-        real::keep(out, &plan.suite, log)?;
-    }
+    real::keep(out, plan, log.as_ref())?;
     ended(folder.entries().len() as u64);
 
     let by_id: BTreeMap<&str, &Trial> =
         plan.trials.iter().map(|trial| (trial.id.as_str(), trial)).collect();
+    let in_flight = in_flight(capacity, policies.len())?;
     let watches: Vec<Stopwatch> = policies.iter().map(|_| Stopwatch::default()).collect();
     let lanes = policies
         .into_iter()
@@ -118,7 +117,8 @@ pub fn conduct(
         .enumerate()
         .map(|(index, (policy, watch))| {
             let policy = TimedPolicy { policy, watch: watch.clone() };
-            lane(plan, index, Box::new(policy), &folder, &starts)
+            let lane = lane(plan, index, Box::new(policy), &folder, &starts);
+            Lane { in_flight, ..lane }
         })
         .collect();
     let (began, mut trials, mut steps) = (Instant::now(), 0, 0);
@@ -156,6 +156,17 @@ pub fn conduct(
     let missing = plan.trials.len() - folder.entries().len();
     let table = if missing == 0 { Some(folder.finish(plan, &rig)?) } else { None };
     Ok(Finished { table, summary, missing })
+}
+
+/// Most trials of a policy in flight in a world that holds only so many open.
+fn in_flight(capacity: Option<usize>, policies: usize) -> Result<Option<usize>, RunError> {
+    match capacity.map(|capacity| capacity / policies.max(1)) {
+        Some(0) => Err(RunError::NotSupported {
+            what: format!("{policies} policies in a world that holds fewer trials open"),
+            advice: "let it hold more, or cut the suite into several",
+        }),
+        each => Ok(each),
+    }
 }
 
 fn connect(

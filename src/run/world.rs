@@ -24,6 +24,8 @@ pub(super) struct OpenWorld {
     pub(super) identity: String,
     /// What was measured of it when it was trained.
     pub(super) fidelity: Option<serde_json::Value>,
+    /// Most trials that it holds open, where there is a limit.
+    pub(super) capacity: Option<usize>,
 }
 
 impl OpenWorld {
@@ -55,7 +57,8 @@ impl OpenWorld {
                 )?;
                 let digest = world.info().digest.as_deref().unwrap_or("no digest stated");
                 let identity = format!("zenoh {name} ({digest})");
-                Ok(Self { world: Box::new(world), identity, fidelity: None })
+                let capacity = Some(world.info().max_batch);
+                Ok(Self { world: Box::new(world), identity, fidelity: None, capacity })
             }
             WorldSource::Replay {} => {
                 let log = log.ok_or_else(|| RunError::NotSupported {
@@ -79,7 +82,8 @@ fn learned(
     }
     let world = LearnedWorld::new(Arc::new(model), Routing::default());
     let identity = format!("checkpoint {}", manifest.digest);
-    Ok(OpenWorld { world: Box::new(world), identity, fidelity: manifest.fidelity })
+    let (world, fidelity) = (Box::new(world), manifest.fidelity);
+    Ok(OpenWorld { world, identity, fidelity, capacity: None })
 }
 
 /// Plays back the episodes that trials start in; a start's index is its place among them.
@@ -124,5 +128,6 @@ fn replay(log: &RobotLog, starts: &Starts) -> Result<OpenWorld, RunError> {
         world: Box::new(world),
         identity: "replay of the log".to_owned(),
         fidelity: None,
+        capacity: None,
     })
 }

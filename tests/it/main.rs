@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails has failed its test")]
 
 mod architecture;
+mod clone;
 mod logs;
 mod run;
 mod scoring;

@@ -222,6 +222,26 @@ fn what_cannot_be_run_is_one_clear_line_with_a_code_of_its_own() {
 }
 
 #[test]
+fn real_trials_are_kept_with_the_scenarios_they_started_from() {
+    let place = Place::new(2);
+    let suite = fs::read_to_string(place.path("suite.toml")).unwrap();
+    fs::write(place.path("paired.toml"), format!("real = \"real.csv\"\n{suite}")).unwrap();
+    let scenario = "towel.0.plain";
+    let table = format!(
+        "policy,task,scenario,repeat,outcome\nagain,towel,{scenario},0,failure\n\
+         again,towel,{scenario},1,success\nstill,towel,{scenario},0,failure\n\
+         still,towel,{scenario},1,failure\nother,towel,{scenario},0,success\n"
+    );
+    fs::write(place.path("real.csv"), table).unwrap();
+    let run = place.run("paired.toml", "run", &[]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let kept = fs::read_to_string(Path::new(&place.path("run")).join("real.csv")).unwrap();
+    assert_eq!(kept.lines().count(), 5, "a policy of no concern is left out: {kept}");
+    let report = rehearse(["report", &place.path("run"), "--format", "json"]).json();
+    assert_eq!(report["agreement"]["trial_agreement"]["pairs"], 4, "{}", report["agreement"]);
+}
+
+#[test]
 fn a_report_holds_what_the_run_came_to() {
     let place = Place::new(3);
     assert_eq!(place.run("suite.toml", "run", &[]).code, 0);

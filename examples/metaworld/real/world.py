@@ -37,7 +37,17 @@ APART = 0.15
 """Least distance in metres, in the plane, of the puck and its goal: Meta-World's own rule."""
 
 MOST_TRIALS = 64
-"""Trials that may be open at once, which is as many as `rehearse record` ever opens."""
+"""Trials that may be open at once, unless stated otherwise; each has a simulator of its own."""
+
+LOOKAT = np.array((0.0, 0.62, 0.1))
+DISTANCE, AZIMUTH, ELEVATION = 1.15, 150.0, -35.0
+"""The camera: what it looks at, from how far in metres, and from where in degrees."""
+
+HEAVY = 1000
+"""Triangles from which on a mesh is looked for in the camera's view before it is drawn."""
+
+HIDDEN = 5
+"""A group of geometries that MuJoCo does not draw."""
 
 RIG = Embodiment(
     robot="metaworld_sawyer",
@@ -61,9 +71,11 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (4,), np.float32)
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
 
-    def __init__(self, task: str) -> None:
-        """Builds nothing yet."""
+    def __init__(self, task: str, render_every: int = 1) -> None:
+        """Builds nothing yet. Images are rendered every so many steps, and else repeated."""
         self.task = task
+        self._render_every = render_every
+        self._steps = 0
         self._built: Any = None
         self._renderer: mujoco.Renderer | None = None
         self.full: Vector = np.zeros(39)
@@ -79,6 +91,7 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
         `options["start"]` states the positions of the objects instead.
         """
         super().reset(seed=seed)
+        self._steps = 0
         start = (options or {}).get("start")
         simulator = self.simulator
         simulator._last_rand_vec = (
@@ -98,20 +111,28 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
         self, action: npt.NDArray[np.float32]
     ) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
         """Holds an action for two simulator steps; success is that of the second."""
+        self._steps += 1
         for _ in range(HELD):
             self.full, reward, _end, _cut, info = self.simulator.step(np.asarray(action))
         return self.full[:4].copy(), float(reward), False, False, {"success": info["success"]}
 
     def render(self) -> npt.NDArray[np.uint8]:
         """What the camera sees: 128 x 128, RGB."""
+        if self.shown is not None and self._steps % self._render_every != 0:
+            return self.shown
         simulator = self.simulator
         if self._renderer is None:
+            # Clearing a larger buffer than is looked at costs time.
+            buffer = simulator.model.vis.global_
+            buffer.offwidth, buffer.offheight = SIDE, SIDE
             self._renderer = mujoco.Renderer(simulator.model, SIDE, SIDE)
+            self._meshes = Meshes(simulator.model)
         renderer = self._renderer
         camera = mujoco.MjvCamera()
         camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-        camera.lookat[:] = (0.0, 0.62, 0.1)
-        camera.distance, camera.azimuth, camera.elevation = 1.15, 150.0, -35.0
+        camera.lookat[:] = LOOKAT
+        camera.distance, camera.azimuth, camera.elevation = DISTANCE, AZIMUTH, ELEVATION
+        self._meshes.hide_unseen(simulator.model, simulator.data)
         renderer.update_scene(simulator.data, camera)
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
@@ -142,6 +163,43 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
         return self._built
 
 
+class Meshes:
+    """The large meshes of a model. Those that lie outside of the view are not drawn.
+
+    The image is the same without them; rendering in software takes half the time.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Finds them."""
+        is_mesh = model.geom_type == mujoco.mjtGeom.mjGEOM_MESH
+        faces = np.where(is_mesh, model.mesh_facenum[model.geom_dataid], 0)
+        self._geoms = np.flatnonzero(faces >= HEAVY)
+        self._groups = model.geom_group[self._geoms].copy()
+        self._middle, self._half = np.split(model.geom_aabb[self._geoms], 2, axis=1)
+        azimuth, elevation = np.deg2rad((AZIMUTH, ELEVATION))
+        forward = np.array(
+            (np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), 0.0)
+        )
+        forward[2] = np.sin(elevation)
+        right = np.cross(forward, (0.0, 0.0, 1.0))
+        right /= np.linalg.norm(right)
+        up = np.cross(right, forward)
+        half = np.deg2rad(model.vis.global_.fovy) / 2
+        inward = [
+            np.sin(half) * forward + np.cos(half) * side for side in (right, -right, up, -up)
+        ]
+        self._inward = np.stack(inward, axis=1)
+        self._eye = LOOKAT - DISTANCE * forward
+
+    def hide_unseen(self, model: Any, data: Any) -> None:
+        """Hides those whose bounding box lies beyond a side of the view."""
+        turned = data.geom_xmat[self._geoms].reshape(-1, 3, 3)
+        middle = data.geom_xpos[self._geoms] + np.einsum("gij,gj->gi", turned, self._middle)
+        reach = np.einsum("gij,gi->gj", np.abs(turned.transpose(0, 2, 1) @ self._inward), self._half)
+        unseen = ((middle - self._eye) @ self._inward < -reach).any(axis=1)
+        model.geom_group[self._geoms] = np.where(unseen, HIDDEN, self._groups)
+
+
 def draw_start(task: str, simulator: Any, index: int) -> Vector:
     """The positions of a task's objects at start `index`, drawn evenly from its reset space."""
     space = simulator._random_reset_space
@@ -165,15 +223,27 @@ def main() -> None:
     parser.add_argument(
         "--experts", action="store_true", help="serve the scripted experts from this process too"
     )
+    parser.add_argument(
+        "--render-every",
+        type=int,
+        default=1,
+        metavar="STEPS",
+        help="render images at every so many steps and repeat them between; for results of "
+        "policies that execute as many actions of a chunk, not for recordings",
+    )
+    parser.add_argument(
+        "--max-trials", type=int, default=MOST_TRIALS, help="trials that may be open at once"
+    )
     parser.add_argument("--listen", action="append", help="zenoh endpoint to listen on")
+    parser.add_argument("--connect", action="append", help="zenoh endpoint to connect to")
     options = parser.parse_args()
     rooms: list[MetaWorld] = []
 
     def make(task: str) -> MetaWorld:
-        rooms.append(MetaWorld(task))
+        rooms.append(MetaWorld(task, options.render_every))
         return rooms[-1]
 
-    session = open_session(listen=options.listen)
+    session = open_session(listen=options.listen, connect=options.connect)
     if options.experts:
         serve_experts(rooms, RIG, session)
     serve_world(
@@ -181,7 +251,7 @@ def main() -> None:
         name=options.name,
         embodiment=RIG,
         reset=reset_to,
-        max_trials=MOST_TRIALS,
+        max_trials=options.max_trials,
         session=session,
     )
 

@@ -18,7 +18,7 @@ impl Default for LoopOptions {
     }
 }
 
-/// When a trial counts as a success, which also ends it.
+/// When a trial counts as a success, and how long it goes on then.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SuccessRule {
     /// Least belief of the world that the task is done, in (0, 1]. Default 0.5.
@@ -26,11 +26,14 @@ pub struct SuccessRule {
     /// Consecutive steps for which the belief must reach the threshold, at least 1. More make a
     /// judge that flickers less optimistic. Default 1.
     pub steps: u32,
+    /// Steps that a trial goes on after its success, unless the horizon or the world ends it
+    /// first, so that what follows is seen too. Default 0.
+    pub after: u32,
 }
 
 impl Default for SuccessRule {
     fn default() -> Self {
-        Self { threshold: 0.5, steps: 1 }
+        Self { threshold: 0.5, steps: 1, after: 0 }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Rollout {
     segments: Vec<Segment>,
     /// Consecutive steps so far for which the world believed in success.
     streak: u32,
+    /// Once the trial is a success: steps that it still goes on.
+    left: Option<u32>,
     rest: Option<ActionChunk>,
     /// The chunk that the world executes now.
     executing: Option<ActionChunk>,
@@ -51,6 +53,7 @@ impl Rollout {
             success: vec![],
             segments: vec![],
             streak: 0,
+            left: None,
             rest: None,
             executing: None,
         }
@@ -133,14 +136,22 @@ impl Rollout {
             taken += 1;
             let believed = success.is_some_and(|belief| belief >= rule.threshold);
             self.streak = if believed { self.streak + 1 } else { 0 };
-            if self.streak >= rule.steps {
+            self.left = match self.left {
+                Some(left) => Some(left.saturating_sub(1)),
+                None if self.streak >= rule.steps => Some(rule.after),
+                None => None,
+            };
+            if self.left == Some(0) {
                 outcome = Some(Outcome::Success);
                 break;
             }
         }
         self.take_segments(&segments, taken);
         if outcome.is_none() && (ended || self.actions.len() >= self.trial.horizon as usize) {
-            outcome = Some(self.without_success());
+            outcome = Some(match self.left {
+                Some(_) => Outcome::Success,
+                None => self.without_success(),
+            });
         }
         Ok(outcome)
     }

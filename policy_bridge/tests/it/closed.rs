@@ -81,6 +81,21 @@ fn success_must_last_as_long_as_the_rule_says() {
 }
 
 #[test]
+fn a_success_may_be_followed_by_more_steps_but_not_past_the_horizon() {
+    let mut world = AddingWorld::new(1.0);
+    // Done after its second step, whatever comes later.
+    let lane = || Lane::new(constant("p", 0.5, 2), 2, trials("p", 1, 9));
+    for (after, length) in [(0, 2), (1, 3), (4, 6), (100, 9)] {
+        let success = SuccessRule { after, ..SuccessRule::default() };
+        let options = LoopOptions { success, ..LoopOptions::default() };
+        let mut book = Book::default();
+        run(&mut world, vec![lane()], &options, &mut book, &Cancel::default()).unwrap();
+        let episode = &book.episodes["toy/0/p/0"];
+        assert_eq!((episode.outcome.clone(), episode.len()), (Outcome::Success, length));
+    }
+}
+
+#[test]
 fn the_same_seeds_give_the_same_episodes_however_trials_interleave() {
     let lanes = |max_batch: usize, in_flight: usize| {
         ["a", "b", "c"]

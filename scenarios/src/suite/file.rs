@@ -25,6 +25,10 @@ pub struct Suite {
     /// The log that start frames and real results come from, relative to the suite's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<PathBuf>,
+    /// A table of real trials, relative to the suite's folder, where the log's own results do not
+    /// say which scenario each started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real: Option<PathBuf>,
     /// Root of the seed tree. Default 0.
     #[serde(default)]
     pub seed: u64,
@@ -311,6 +315,7 @@ mod tests {
         name = "metaworld-4"
         world = { kind = "learned", checkpoint = "metaworld.safetensors" }
         logs = "logs"
+        real = "results/real.csv"
         horizon = 110
 
         [[policy]]
@@ -336,6 +341,7 @@ mod tests {
     fn a_suite_survives_being_written_and_read() {
         let suite = Suite::parse(GOOD, "s.toml".as_ref()).unwrap();
         assert_eq!(suite.repeats, 1);
+        assert_eq!(suite.real.as_deref(), Some("results/real.csv".as_ref()));
         assert_eq!(suite.policies[0].source(), PolicySource::Zenoh("full"));
         let text = toml::to_string(&suite).unwrap();
         assert_eq!(Suite::parse(&text, "s.toml".as_ref()).unwrap(), suite);
@@ -347,7 +353,7 @@ mod tests {
             (
                 "execute = 8",
                 "execute = \"8\"",
-                "the suite s.toml: policy[0].execute: invalid type: string \"8\", expected u32 (line 10)",
+                "the suite s.toml: policy[0].execute: invalid type: string \"8\", expected u32 (line 11)",
             ),
             ("execute = 8", "execute = 0", "the suite s.toml: policy[0].execute: must be 1 action"),
             ("zenoh = \"full\"", "", "the suite s.toml: policy[0].zenoh: state either"),

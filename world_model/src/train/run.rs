@@ -430,8 +430,11 @@ fn hash_logs(logs: &Logs) -> Result<String> {
     Ok(blake3::hash(each.concat().as_bytes()).to_hex().to_string())
 }
 
-/// BLAKE3 over the names and bytes of a log's files, in hex.
-fn hash_log(folder: &Path) -> Result<String> {
+/// A digest of every file of a log, in hex: BLAKE3 over their names and contents.
+///
+/// # Errors
+/// [`ModelError::Io`].
+pub fn hash_log(folder: &Path) -> Result<String> {
     let mut files = Vec::new();
     list_files(folder, &mut files)?;
     files.sort();

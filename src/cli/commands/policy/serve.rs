@@ -13,16 +13,33 @@ use rehearse_scenarios::log::RobotLog;
 
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::{ExitStatus, Printer};
+use crate::policy;
 
 /// Subcommands of `rehearse policy serve`.
 #[derive(Debug, Subcommand)]
 pub enum ServeCommand {
+    /// A policy that `rehearse policy clone` trained
+    Clone(CloneArgs),
     /// Actions drawn evenly between the bounds of each channel
     Noise(NoiseArgs),
     /// The same action always
     Constant(ConstantArgs),
     /// The actions of a log's episode, one after the other, whatever it sees
     Replay(ReplayArgs),
+}
+
+/// Arguments of `rehearse policy serve clone`.
+///
+/// Example: `rehearse policy serve clone examples/metaworld/policies/full.safetensors`
+#[derive(Debug, Args)]
+pub struct CloneArgs {
+    /// The policy's file
+    file: PathBuf,
+    /// The name to serve under; that of its recipe if not stated
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 /// Arguments of `rehearse policy serve noise`.
@@ -97,24 +114,30 @@ impl ServeCommand {
     /// # Errors
     /// If the policy cannot be made, or its name is taken.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let (policy, serve): (Box<dyn Policy>, ServeArgs) = match self {
+        let (policy, connection): (Box<dyn Policy>, ConnectionArgs) = match self {
+            Self::Clone(CloneArgs { file, name, connection }) => {
+                let policy = policy::load(&file)?;
+                let name = name.unwrap_or_else(|| policy.info().name.clone());
+                (Box::new(policy.named(name)), connection)
+            }
             Self::Noise(NoiseArgs { rig, serve }) => {
                 let info = serve.info("noise", rig.read()?);
-                (Box::new(NoisePolicy::new(info)?), serve)
+                (Box::new(NoisePolicy::new(info)?), serve.connection)
             }
             Self::Constant(ConstantArgs { action, rig, serve }) => {
                 let info = serve.info("constant", rig.read()?);
                 let chunk =
                     ActionChunk::from_values(action.len(), action.repeat(serve.chunk as usize))?;
-                (Box::new(ConstantPolicy::new(info, chunk)?), serve)
+                (Box::new(ConstantPolicy::new(info, chunk)?), serve.connection)
             }
             Self::Replay(ReplayArgs { log, episode, serve }) => {
                 let log = RobotLog::open(&log)?;
                 let info = serve.info("replay", log.embodiment().clone());
-                (Box::new(ReplayPolicy::new(info, &recording(&log, episode)?)), serve)
+                let policy = ReplayPolicy::new(info, &recording(&log, episode)?);
+                (Box::new(policy), serve.connection)
             }
         };
-        let session = serve.connection.open()?;
+        let session = connection.open()?;
         let name = Name::new(policy.info().name.clone())?;
         let server = Server::policy(&session, policy, ServerOptions::named(name))?;
         printer.note(&format!("serving policy {}; end with Ctrl-C", server.name()));

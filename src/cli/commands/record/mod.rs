@@ -1,0 +1,6 @@
+//! `rehearse record`.
+
+mod arguments;
+mod recorder;
+
+pub use arguments::RecordArgs;
