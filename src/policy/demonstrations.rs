@@ -1,5 +1,6 @@
 //! What a policy learns from: frames in memory, and what was done in them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -212,7 +213,7 @@ pub(super) fn patches_of(pixels: &[u8], config: &CloneConfig, shift: [i32; 2]) -
 /// Indices of the episodes that a recipe asks for.
 fn choose(log: &RobotLog, config: &CloneConfig) -> Result<Vec<usize>> {
     let data = &config.data;
-    let mut by_task: std::collections::BTreeMap<&str, Vec<usize>> = Default::default();
+    let mut by_task: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for episode in log.episodes() {
         let result = episode.result.as_ref();
         let task = result.map(|row| row.task.as_str()).filter(|task| !task.is_empty());

@@ -60,14 +60,14 @@ impl Normalisation {
     /// A channel of an action, its range mapped to [-1, 1].
     pub fn action(&self, channel: usize, value: f32) -> f32 {
         let [low, high] = self.action[channel];
-        (value - (low + high) / 2.0) / ((high - low) / 2.0).max(LEAST)
+        (value - f32::midpoint(low, high)) / ((high - low) / 2.0).max(LEAST)
     }
 
     /// A channel of an action from [-1, 1], in its own unit; what lies outside is cut.
     pub fn executed(&self, channel: usize, value: f32) -> f32 {
         let [low, high] = self.action[channel];
         let value = value.clamp(-1.0, 1.0);
-        ((low + high) / 2.0 + value * ((high - low) / 2.0)).clamp(low, high)
+        (f32::midpoint(low, high) + value * ((high - low) / 2.0)).clamp(low, high)
     }
 
     /// Whether every number is finite and every range in order.
