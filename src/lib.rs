@@ -45,6 +45,7 @@ pub use rehearse_scenarios as scenarios;
 pub use rehearse_scoring as scoring;
 pub use rehearse_world_model as world_model;
 
+pub mod judge;
 pub mod policy;
 pub mod run;
 

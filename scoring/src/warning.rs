@@ -207,6 +207,33 @@ pub enum Warning {
         /// Resamples in all.
         resamples: usize,
     },
+    /// Trials outside what the world was trained on or is known to be good for.
+    OutsideTrust {
+        /// The policy.
+        policy: String,
+        /// Its trials outside.
+        outside: u64,
+        /// Its trials.
+        trials: u64,
+    },
+    /// Trials that end otherwise when the world draws other noise.
+    NoiseDecides {
+        /// Trials that ended otherwise.
+        differ: u64,
+        /// Trials that were imagined twice.
+        trials: u64,
+    },
+    /// A judge whose error rates are not known.
+    JudgeUnchecked,
+    /// A judge whose error rates were measured under another rule.
+    JudgeRule,
+    /// A judge whose verdicts say too little to correct a rate.
+    JudgeUninformative {
+        /// Share of true successes that it calls so, where there were any.
+        sensitivity: Option<f64>,
+        /// Share of true failures that it calls so, where there were any.
+        specificity: Option<f64>,
+    },
     /// The imagined rates are off in one direction.
     Bias {
         /// Mean of imagined minus real.
@@ -239,6 +266,11 @@ impl Warning {
             Self::CorrelationUnresolved { .. } => "correlation_unresolved",
             Self::MmrvConventions { .. } => "mmrv_conventions",
             Self::UndefinedResamples { .. } => "undefined_resamples",
+            Self::OutsideTrust { .. } => "outside_trust",
+            Self::NoiseDecides { .. } => "noise_decides",
+            Self::JudgeUnchecked => "judge_unchecked",
+            Self::JudgeRule => "judge_rule",
+            Self::JudgeUninformative { .. } => "judge_uninformative",
             Self::Bias { .. } => "bias",
         }
     }
@@ -358,6 +390,39 @@ impl fmt::Display for Warning {
                 "{undefined} of {resamples} resamples leave {statistic} undefined and were left \
                  out; the interval is too narrow: add trials or policies"
             ),
+            Self::OutsideTrust { policy, outside, trials } => write!(
+                f,
+                "{outside} of {trials} trials of {policy} are outside what the world was trained \
+                 on; read its rate without them, or train on logs that cover what it does"
+            ),
+            Self::NoiseDecides { differ, trials } => write!(
+                f,
+                "{differ} of {trials} trials that were imagined twice ended otherwise; single \
+                 trials say little here: raise `repeats`, and trust rates only"
+            ),
+            Self::JudgeUnchecked => f.write_str(
+                "nobody knows how often the judge errs, so that the rates carry its errors \
+                 unseen; measure them: `rehearse judge check`",
+            ),
+            Self::JudgeRule => f.write_str(
+                "the judge's errors were measured under another rule than this run's; measure \
+                 them under the same: `rehearse judge check --success --failure --frames`",
+            ),
+            Self::JudgeUninformative { sensitivity, specificity } => {
+                let share = |share: &Option<f64>| {
+                    share.map_or_else(
+                        || "no".to_owned(),
+                        |share| format!("{:.0} % of", 100.0 * share),
+                    )
+                };
+                write!(
+                    f,
+                    "the judge recognises {} true successes and {} true failures, too little to \
+                     correct a rate by; check it on more labelled episodes, or train it on more",
+                    share(sensitivity),
+                    share(specificity)
+                )
+            }
             Self::Bias { bias } => write!(
                 f,
                 "imagined rates are {} by {:.2} on average; rank by them, but take real rates from \
@@ -399,6 +464,11 @@ mod tests {
     fn advice_follows_the_finding() {
         let warnings = [
             Warning::Bias { bias: 0.2 },
+            Warning::JudgeRule,
+            Warning::JudgeUnchecked,
+            Warning::JudgeUninformative { sensitivity: Some(0.5), specificity: None },
+            Warning::NoiseDecides { differ: 3, trials: 9 },
+            Warning::OutsideTrust { policy: "a".into(), outside: 3, trials: 9 },
             Warning::ConstantSide { side: Side::Real, value: 0.0 },
             Warning::Leverage { policy: "a".into(), with: 0.9, without: None },
             Warning::OneSidedPolicies { side: Side::Imagined, policies: vec!["b".into()] },

@@ -62,6 +62,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
         | RunError::TooFewStarts { .. }
         | RunError::NotSupported { .. }
         | RunError::Name(_)
+        | RunError::Settle { .. }
+        | RunError::Judge { .. }
+        | RunError::OtherJudge { .. }
         | RunError::Loop(LoopError::Census(_)) => Some(ExitStatus::Suite),
         RunError::Bridge { .. } => Some(ExitStatus::Absent),
         RunError::Exists { .. } | RunError::OtherRun { .. } => Some(ExitStatus::OtherRun),
@@ -74,6 +77,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
         | RunError::Model { .. }
         | RunError::Damaged { .. }
         | RunError::Table { .. }
+        | RunError::Draws { .. }
         | RunError::Report { .. }
         | RunError::Loop(_) => None,
     }

@@ -10,21 +10,27 @@ use rehearse_policy_bridge::closed_loop::{
     WhileWaiting, run,
 };
 use rehearse_policy_bridge::zenoh::{ClientOptions, Name, RemotePolicy, Session as ZenohSession};
+use rehearse_scenarios::embodiment::{Channel, ChannelKind, Embodiment};
 use rehearse_scenarios::episode::Episode;
 use rehearse_scenarios::interface::{Policy, World as _};
 use rehearse_scenarios::log::RobotLog;
+use rehearse_scenarios::observation::Observation;
 use rehearse_scenarios::outcome::Outcome;
 use rehearse_scenarios::suite::{PolicyEntry, PolicySource, Suite, Trial, WorldSource};
 use rehearse_scenarios::time::SimDuration;
+use rehearse_scoring::sequential::SettleOptions;
 use rehearse_scoring::trial::TrialTable;
 use rehearse_world_model::device::DeviceChoice;
 
 use super::journal::Entry;
 use super::manifest::{LogRecord, Manifest, PolicyRecord};
+use super::settle::Follow;
 use super::starts::Starts;
 use super::timing::{self, Session, Stopwatch, TimedPolicy, TimedWorld};
+use super::trust::Witness;
 use super::world::OpenWorld;
-use super::{Plan, RunError, RunFolder, real};
+use super::{Onlooker, Plan, RunError, RunFolder, Stepped, draws, real, settle};
+use crate::judge::rule_of;
 
 /// What a run needs to know beside its plan.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub struct Conduct {
     pub device: DeviceChoice,
     /// How long policies and worlds are waited for.
     pub patience: ClientOptions,
+    /// Stop when the ranking is settled.
+    pub settle: Option<SettleOptions>,
 }
 
 /// A run that has ended.
@@ -50,10 +58,12 @@ pub struct Finished {
     pub summary: Summary,
     /// Trials of the plan that have no outcome: the run was stopped.
     pub missing: usize,
+    /// Whether it stopped because the ranking is settled.
+    pub settled: bool,
 }
 
-/// Runs a plan; policies and remote worlds are reached through `session`. `ended` is told the number of trials as they end, those of an earlier process
-/// first.
+/// Runs a plan; policies and remote worlds are reached through `session`, and `onlooker` is told
+/// what happens.
 ///
 /// # Errors
 /// [`RunError`].
@@ -62,9 +72,9 @@ pub fn conduct(
     conduct: &Conduct,
     session: &ZenohSession,
     cancel: &Cancel,
-    ended: &mut dyn FnMut(u64),
+    onlooker: &mut dyn Onlooker,
 ) -> Result<Finished, RunError> {
-    let Conduct { out, resume, keep_episodes, device, patience } = conduct;
+    let Conduct { out, resume, keep_episodes, device, patience, settle: until } = conduct;
     if plan.trials.is_empty() {
         return Err(RunError::NotSupported {
             what: format!("part {}, which holds no trial,", plan.shard),
@@ -77,7 +87,7 @@ pub fn conduct(
         Some(log) => Arc::new(Starts::read(&plan.suite, log)?),
         None => Arc::default(),
     };
-    let OpenWorld { world, identity, fidelity, capacity } =
+    let OpenWorld { world, identity, learned, capacity } =
         OpenWorld::open(plan, log.as_ref(), &starts, session, *device, *patience)?;
     let mut world = TimedWorld { world, watch: Stopwatch::default() };
     let policies = plan
@@ -100,13 +110,31 @@ pub fn conduct(
     let rig = world.embodiment().clone();
     let manifest = Manifest {
         log: log.as_ref().map(|log| LogRecord::of(log.folder())),
-        fidelity,
+        fidelity: learned.as_ref().and_then(|learned| learned.fidelity.clone()),
+        judge: learned.as_ref().and_then(|learned| learned.judge.clone()),
         ..Manifest::new(plan, identity, rig.clone(), records)
     };
     let mut folder = RunFolder::open(out, &manifest, *resume, *keep_episodes)?;
     real::keep(out, plan, log.as_ref())?;
-    ended(folder.entries().len() as u64);
+    onlooker.starts(plan, &rig, folder.entries().len());
+    let mut follow = until.map(|options| Follow::new(plan, options)).transpose()?;
+    let mut settled = settle::read(out)?.is_some();
+    if settled {
+        cancel.cancel();
+    }
+    if let Some(follow) = &mut follow {
+        for entry in folder.entries().values() {
+            settled |= follow.sees_settled(entry)?;
+        }
+        if settled {
+            cancel.cancel();
+        }
+    }
 
+    let witness = learned
+        .as_ref()
+        .map(|learned| Witness::new(learned, log.as_ref(), &plan.suite.trust))
+        .transpose()?;
     let by_id: BTreeMap<&str, &Trial> =
         plan.trials.iter().map(|trial| (trial.id.as_str(), trial)).collect();
     let in_flight = in_flight(capacity, policies.len())?;
@@ -121,19 +149,36 @@ pub fn conduct(
             Lane { in_flight, ..lane }
         })
         .collect();
+    let hand = hand_of(&rig);
     let (began, mut trials, mut steps) = (Instant::now(), 0, 0);
-    let mut observe = |event: Event<'_>| {
-        if let Event::Ended { trial, episode, .. } = event {
+    let mut observe = |event: Event<'_>| match event {
+        Event::Census { .. } | Event::Started { .. } => Ok(()),
+        Event::Stepped { lane, trial, steps, observation, success } => {
+            let policy = plan.suite.policies.get(lane).map_or("", |policy| policy.name.as_str());
+            let (trial, belief) = (trial.id.as_str(), success);
+            onlooker.stepped(&Stepped { policy, trial, steps, observation, belief });
+            Ok(())
+        }
+        Event::Ended { trial, episode, .. } => {
             if let Some(planned) = by_id.get(trial.id.as_str()) {
-                folder.add(entry_of(planned, plan, &starts, &episode), &episode)?;
+                let mut entry = entry_of(planned, plan, &starts, &hand, &episode);
+                entry.evidence = witness.as_ref().map(|witness| witness.evidence(&episode));
+                if let Some(follow) = &mut follow
+                    && follow.sees_settled(&entry)?
+                {
+                    settled = true;
+                    cancel.cancel();
+                }
+                folder.add(entry.clone(), &episode)?;
+                onlooker.ended(&entry, &episode);
             }
             trials += 1;
             steps += episode.len() as u64;
-            ended(1);
+            Ok(())
         }
-        Ok(())
     };
-    let ran = run(&mut world, lanes, &LoopOptions::default(), &mut observe, cancel);
+    let options = LoopOptions { success: rule_of(&plan.suite.judge), ..LoopOptions::default() };
+    let ran = run(&mut world, lanes, &options, &mut observe, cancel);
     let (world_requests, world_secs) = world.watch.total();
     let cost = Session {
         trials,
@@ -154,8 +199,17 @@ pub fn conduct(
         timing::note(out, &cost)?;
     }
     let missing = plan.trials.len() - folder.entries().len();
-    let table = if missing == 0 { Some(folder.finish(plan, &rig)?) } else { None };
-    Ok(Finished { table, summary, missing })
+    if missing > 0 && !settled {
+        return Ok(Finished { table: None, summary, missing, settled });
+    }
+    if let Some(follow) = follow.filter(|_| settled) {
+        follow.write(out)?;
+    }
+    if let Some(learned) = learned {
+        draws::sample(plan, &learned, &starts, &manifest.policies, &mut folder)?;
+    }
+    let table = Some(folder.finish(plan, &rig)?);
+    Ok(Finished { table, summary, missing, settled })
 }
 
 /// Most trials of a policy in flight in a world that holds only so many open.
@@ -219,7 +273,12 @@ fn latency(entry: &PolicyEntry) -> Latency {
 }
 
 /// The start as the trial meets it: varied as its scenario says.
-fn to_loop(trial: &Trial, suite: &Suite, starts: &Starts, replayed: Option<&[usize]>) -> LoopTrial {
+pub(super) fn to_loop(
+    trial: &Trial,
+    suite: &Suite,
+    starts: &Starts,
+    replayed: Option<&[usize]>,
+) -> LoopTrial {
     let task = &suite.tasks[trial.scenario.task];
     let start = starts.get(trial.scenario.task, trial.scenario.start);
     let observation = start.map(|start| {
@@ -249,7 +308,35 @@ fn to_loop(trial: &Trial, suite: &Suite, starts: &Starts, replayed: Option<&[usi
     }
 }
 
-fn entry_of(trial: &Trial, plan: &Plan, starts: &Starts, episode: &Episode) -> Entry {
+/// Proprioceptive channels that state where the hand is.
+fn hand_of(rig: &Embodiment) -> Vec<usize> {
+    let states_place = |channel: &Channel| match channel.kind {
+        Some(kind) => kind == ChannelKind::Position,
+        None => matches!(channel.name.as_str(), "x" | "y" | "z"),
+    };
+    let channels = rig.proprioception.iter().enumerate();
+    channels.filter(|(_, channel)| states_place(channel)).map(|(index, _)| index).collect()
+}
+
+/// Length of the hand's path.
+fn travel(episode: &Episode, hand: &[usize]) -> Option<f32> {
+    let place = |seen: &Observation| -> Option<Vec<f32>> {
+        hand.iter().map(|&channel| seen.proprioception.get(channel).copied()).collect()
+    };
+    let places: Vec<Vec<f32>> = episode.observations.iter().filter_map(place).collect();
+    let apart = |pair: &[Vec<f32>]| {
+        pair[0].iter().zip(&pair[1]).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+    };
+    (!hand.is_empty()).then(|| places.windows(2).map(apart).sum())
+}
+
+fn entry_of(
+    trial: &Trial,
+    plan: &Plan,
+    starts: &Starts,
+    hand: &[usize],
+    episode: &Episode,
+) -> Entry {
     let start = starts.get(trial.scenario.task, trial.scenario.start);
     let outcome = &episode.outcome;
     Entry {
@@ -264,7 +351,10 @@ fn entry_of(trial: &Trial, plan: &Plan, starts: &Starts, episode: &Episode) -> E
             Outcome::Success | Outcome::Failure | Outcome::Unsure => None,
         },
         length: episode.len() as u32,
+        peak: episode.success.iter().copied().flatten().max_by(f32::total_cmp),
+        travel: travel(episode, hand),
         start: start.map(|start| start.episode),
         chunks: episode.segments.iter().map(|segment| (segment.steps, segment.expert)).collect(),
+        evidence: None,
     }
 }

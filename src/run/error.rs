@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use rehearse_policy_bridge::closed_loop::LoopError;
 use rehearse_policy_bridge::zenoh::{BridgeError, NameError};
+use rehearse_scenarios::interface::InterfaceError;
 use rehearse_scenarios::local::RecordingError;
 use rehearse_scenarios::log::LogError;
 use rehearse_scenarios::suite::SuiteError;
+use rehearse_scoring::sequential::SequentialError;
 use rehearse_scoring::trial::TableError;
 use rehearse_world_model::ModelError;
+
+use crate::judge::JudgeError;
 
 /// Why a run could not be made, with what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +127,37 @@ pub enum RunError {
         was: String,
         /// As it is now.
         is: String,
+    },
+    /// A trial cannot be imagined a second time.
+    #[error("cannot imagine trials a second time")]
+    Draws {
+        /// The cause.
+        #[source]
+        source: InterfaceError,
+    },
+    /// Nothing can be said of when the ranking is settled.
+    #[error("cannot follow when the ranking is settled")]
+    Settle {
+        /// The cause.
+        #[from]
+        source: SequentialError,
+    },
+    /// The judge's record cannot be used.
+    #[error("cannot use what is known of the judge")]
+    Judge {
+        /// The cause.
+        #[from]
+        source: JudgeError,
+    },
+    /// The judge's record is of another judge.
+    #[error("{} is of {found}, and the suite's world is {wanted}; make it anew by `rehearse judge check`", path.display())]
+    OtherJudge {
+        /// The record.
+        path: PathBuf,
+        /// The judge that it is of.
+        found: String,
+        /// The suite's world.
+        wanted: String,
     },
     /// A file of the run directory is damaged.
     #[error("{}: {message}", path.display())]

@@ -10,17 +10,19 @@ use rehearse_scenarios::episode::Episode;
 use rehearse_scenarios::log::{
     Column, Dtype, EpisodeEnd, Feature, Frame, LogSettings, LogWriter, TrialRow,
 };
+use rehearse_scenarios::suite::TrustEntry;
 use rehearse_scenarios::video::Codec;
-use rehearse_scoring::trial::{self, Table, Trial, TrialTable, Verdict};
+use rehearse_scoring::trial::{ExtraColumn, Trial, TrialTable, Verdict, write_parquet_with};
 
 use super::journal::{Entry, Journal};
 use super::manifest::Manifest;
 use super::rollouts::Rollout;
-use super::spool::Spool;
+use super::spool::{Spool, Waiting};
+use super::trust::{Again, Evidence, read_draws, write_draws};
 use super::{Plan, RunError, Shard};
 
 /// The column of the dataset that holds the world's belief after each action.
-const BELIEF: &str = "next.success_belief";
+pub const BELIEF: &str = "next.success_belief";
 
 /// The folder that episodes wait in; the parts of a sharded run keep it, to be merged.
 pub(super) const WAITING: &str = "episodes.waiting";
@@ -33,6 +35,7 @@ pub struct RunFolder {
     journal: Journal,
     spool: Option<Spool>,
     entries: BTreeMap<String, Entry>,
+    draws: BTreeMap<String, Again>,
     /// Held as long as the folder is open; the system lets it go with the process.
     _lock: File,
 }
@@ -72,7 +75,8 @@ impl RunFolder {
             std::fs::remove_dir_all(&waiting).map_err(RunError::file("remove", &waiting))?;
         }
         let spool = if keep_episodes && !finished { Some(Spool::open(waiting)?) } else { None };
-        Ok(Self { path: path.to_owned(), journal, spool, entries, _lock: lock })
+        let draws = read_draws(path)?;
+        Ok(Self { path: path.to_owned(), journal, spool, entries, draws, _lock: lock })
     }
 
     /// The run directory's path.
@@ -103,6 +107,26 @@ impl RunFolder {
         Ok(())
     }
 
+    /// The stored episode of a trial that has ended, as long as the run has not.
+    pub(super) fn waiting(&self, trial: &str) -> Result<Option<Waiting>, RunError> {
+        self.spool.as_ref().map_or(Ok(None), |spool| spool.get(trial))
+    }
+
+    /// Trials that were imagined a second time.
+    pub(super) const fn draws(&self) -> &BTreeMap<String, Again> {
+        &self.draws
+    }
+
+    /// Keeps what became of trials that were imagined a second time.
+    pub(super) fn add_draws(
+        &mut self,
+        draws: impl IntoIterator<Item = Again>,
+    ) -> Result<(), RunError> {
+        let before = self.draws.len();
+        self.draws.extend(draws.into_iter().map(|again| (again.trial.clone(), again)));
+        if self.draws.len() > before { write_draws(&self.path, &self.draws) } else { Ok(()) }
+    }
+
     /// Takes over a trial of another run directory, with its episode if one waits there.
     pub(super) fn adopt(&mut self, entry: Entry, from: Option<&Spool>) -> Result<(), RunError> {
         if let (Some(spool), Some(from)) = (&self.spool, from) {
@@ -125,9 +149,10 @@ impl RunFolder {
         }
         let table = table_of(&self.entries)?;
         let path = self.path.join("trials.parquet");
-        let partial = self.path.join("trials.partial.parquet");
-        trial::write(&Table::Trials(table.clone()), &partial)?;
-        std::fs::rename(&partial, &path).map_err(RunError::file("write", &path))?;
+        let extra = self.extra_columns(&plan.suite.trust);
+        let mut bytes = vec![];
+        write_parquet_with(&table, &extra, &mut bytes, &path.display().to_string())?;
+        write_whole(&path, &bytes)?;
         // Not before the table is there: a process that is killed here begins both anew.
         if let Some(spool) = spool
             && plan.shard == Shard::WHOLE
@@ -135,6 +160,45 @@ impl RunFolder {
             spool.remove()?;
         }
         Ok(table)
+    }
+}
+
+impl RunFolder {
+    /// What the table of trials holds of their evidence; nothing where no trial has any.
+    fn extra_columns(&self, bounds: &TrustEntry) -> Vec<(&'static str, ExtraColumn)> {
+        if self.entries.values().all(|entry| entry.evidence.is_none()) {
+            return vec![];
+        }
+        let outside: Vec<Option<Vec<&str>>> = self
+            .entries
+            .values()
+            .map(|entry| {
+                let again = self.draws.get(&entry.trial);
+                let outside = entry.evidence?.outside(bounds, &entry.outcome, again);
+                Some(outside.into_iter().map(super::trust::Outside::as_str).collect())
+            })
+            .collect();
+        let number = |of: fn(&Evidence) -> Option<f32>| {
+            let values = self.entries.values();
+            ExtraColumn::Number(
+                values.map(|e| e.evidence.as_ref().and_then(of).map(f64::from)).collect(),
+            )
+        };
+        let draws = self.entries.keys().map(|id| Some(self.draws.get(id)?.outcome.clone()));
+        vec![
+            (
+                "trusted",
+                ExtraColumn::Flag(outside.iter().map(|o| Some(o.as_ref()?.is_empty())).collect()),
+            ),
+            (
+                "outside",
+                ExtraColumn::Text(outside.iter().map(|o| Some(o.as_ref()?.join(" "))).collect()),
+            ),
+            ("expected_error", number(|evidence| evidence.expected_error)),
+            ("start_distance", number(|evidence| evidence.start_distance)),
+            ("action_distance", number(|evidence| evidence.action_distance)),
+            ("second_outcome", ExtraColumn::Text(draws.collect())),
+        ]
     }
 }
 

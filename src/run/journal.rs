@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
+use super::trust::Evidence;
 
 /// How one trial ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,12 +31,22 @@ pub struct Entry {
     pub reason: Option<String>,
     /// Control steps that were executed.
     pub length: u32,
+    /// Highest belief of the world that the task is done, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<f32>,
+    /// How far the hand travelled, along its path, where the rig states its place; in the rig's
+    /// unit, metres if it states none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub travel: Option<f32>,
     /// Episode of the suite's log whose first frame the trial started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<usize>,
     /// The world's chunks: control steps, and the expert that made them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<(u32, Option<u32>)>,
+    /// What speaks for and against the rollout, in a learned world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
 }
 
 /// The open journal.
@@ -118,8 +129,11 @@ mod tests {
             outcome: "success".into(),
             reason: None,
             length: 7,
+            peak: Some(0.9),
+            travel: None,
             start: None,
             chunks: vec![],
+            evidence: None,
         }
     }
 

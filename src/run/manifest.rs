@@ -7,6 +7,7 @@ use rehearse_scenarios::suite::Suite;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, RunError};
+use crate::judge::JudgeCheck;
 
 /// `manifest.json` of a run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct Manifest {
     /// What was measured of a learned world's fidelity when it was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<serde_json::Value>,
+    /// What is known of the judge's errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeCheck>,
     /// The policies, as they stated themselves, in the order of the suite.
     pub policies: Vec<PolicyRecord>,
 }
@@ -96,6 +100,7 @@ impl Manifest {
             embodiment,
             log: None,
             fidelity: None,
+            judge: None,
             policies,
         }
     }

@@ -8,6 +8,7 @@ use rehearse_scoring::trial::TrialTable;
 use super::folder::WAITING;
 use super::journal::{Entry, Journal};
 use super::spool::Spool;
+use super::trust::read_draws;
 use super::{Manifest, Plan, RunError, RunFolder, Shard};
 
 /// One part, read.
@@ -60,6 +61,7 @@ pub fn merge(out: &Path, parts: &[PathBuf]) -> Result<TrialTable, RunError> {
         for entry in part.entries.values() {
             folder.adopt(entry.clone(), spool.as_ref())?;
         }
+        folder.add_draws(read_draws(&part.path)?.into_values())?;
         append(&part.path.join("sessions.jsonl"), &out.join("sessions.jsonl"))?;
     }
     let real = first.path.join("real.csv");

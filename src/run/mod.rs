@@ -11,26 +11,31 @@
 //! that was never interrupted.
 
 mod conduct;
+mod draws;
 mod error;
 mod folder;
 mod journal;
 mod manifest;
 mod merge;
+mod onlooker;
 mod plan;
 mod real;
 pub mod report;
 mod rollouts;
+mod settle;
 mod spool;
 mod starts;
 mod timing;
+pub mod trust;
 mod world;
 
 pub use conduct::{Conduct, Finished, conduct};
 pub use error::RunError;
-pub use folder::RunFolder;
+pub use folder::{BELIEF, RunFolder};
 pub use journal::Entry;
 pub use manifest::{LogRecord, Manifest, PolicyRecord};
 pub use merge::merge;
+pub use onlooker::{Onlooker, Stepped};
 pub use plan::{Plan, Shard};
 pub use rollouts::Rollouts;
 pub use timing::{PolicyCost, Session};

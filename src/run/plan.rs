@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rehearse_scenarios::seed::Seed;
 use rehearse_scenarios::suite::{Suite, SuiteError, Trial};
 
 use super::{RunError, timing};
@@ -84,6 +85,17 @@ impl Plan {
             shard.holds(meeting)
         });
         Self { suite, folder, digest, shard, trials }
+    }
+
+    /// The same plan with its meetings in an order that does not follow the tasks, so that what
+    /// has been run so far speaks for all of them. Policies still meet side by side.
+    #[must_use]
+    pub fn mixed(mut self) -> Self {
+        let seed = Seed::root(self.suite.seed).child("order");
+        self.trials.sort_by_cached_key(|trial| {
+            seed.child(&trial.scenario.to_string()).index(u64::from(trial.repeat)).to_bytes()
+        });
+        self
     }
 
     /// What the run costs at most, in words; in hours, if the run directory `out` tells how long

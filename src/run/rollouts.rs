@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::write_whole;
 use super::journal::{Entry, Journal};
+use super::trust::{Again, read_draws};
 use super::{Manifest, RunError};
 
 /// A line of `episodes/meta/rollouts.jsonl`.
@@ -58,6 +59,8 @@ pub struct Rollouts {
     pub entries: BTreeMap<String, Entry>,
     /// Episodes of the dataset, by trial.
     pub episodes: BTreeMap<String, usize>,
+    /// Trials that were imagined twice.
+    pub draws: BTreeMap<String, Again>,
     /// The dataset.
     pub dataset: RobotLog,
     /// The log that trials started from, where it can be found.
@@ -76,7 +79,8 @@ impl Rollouts {
         let dataset = RobotLog::open(&path)?;
         let episodes = read(&path)?;
         let log = manifest.log.as_ref().and_then(|log| RobotLog::open(&log.folder).ok());
-        Ok(Self { manifest, entries, episodes, dataset, log })
+        let draws = read_draws(folder)?;
+        Ok(Self { manifest, entries, episodes, draws, dataset, log })
     }
 
     /// Some trials of each policy and outcome that have an episode, `each` at most.

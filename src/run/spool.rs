@@ -4,19 +4,22 @@
 //! here first. A file is a line of JSON, then the JPEG images that it gives the lengths of.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder as _, ImageFormat};
+use image::ImageFormat;
+use jpeg_encoder::{ColorType, Encoder};
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use rehearse_scenarios::episode::Episode;
-use rehearse_scenarios::observation::Image;
+use rehearse_scenarios::observation::{Image, Observation};
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
 
 /// JPEG quality of waiting images, out of 100: the dataset's own compression hides it.
 const QUALITY: u8 = 95;
+
+/// Bytes of pixels from which compressing them is shared among cores.
+const WORTH_SHARING: usize = 1 << 20;
 
 /// One episode on its way into the dataset: a frame for each executed action.
 #[derive(Clone, Debug)]
@@ -80,10 +83,23 @@ impl Spool {
         let path = self.path(trial);
         let mut images = vec![];
         let mut frames = vec![];
-        for (observation, action) in episode.observations.iter().zip(&episode.actions) {
+        let seen = &episode.observations[..episode.observations.len().min(episode.actions.len())];
+        let jpegs = |observation: &Observation| observation.images.values().map(compress).collect();
+        let pixels: usize = seen
+            .iter()
+            .flat_map(|observation| observation.images.values())
+            .map(|image| image.pixels().len())
+            .sum();
+        // The world waits meanwhile, so all cores help, where there is enough to do.
+        let compressed: Result<Vec<Vec<Vec<u8>>>, String> = if pixels < WORTH_SHARING {
+            seen.iter().map(jpegs).collect()
+        } else {
+            seen.par_iter().map(jpegs).collect()
+        };
+        let compressed = compressed.map_err(|message| RunError::damaged(&path, message))?;
+        for ((observation, action), jpegs) in seen.iter().zip(&episode.actions).zip(compressed) {
             let mut lengths = vec![];
-            for (camera, image) in &observation.images {
-                let jpeg = compress(image).map_err(|error| RunError::damaged(&path, error))?;
+            for (camera, jpeg) in observation.images.keys().zip(jpegs) {
                 lengths.push((camera.clone(), jpeg.len()));
                 images.extend(jpeg);
             }
@@ -149,15 +165,14 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Waiting, RunError> {
     Ok(Waiting { instruction, frames, belief })
 }
 
-fn compress(image: &Image) -> Result<Vec<u8>, image::ImageError> {
-    let mut bytes = Cursor::new(vec![]);
-    JpegEncoder::new_with_quality(&mut bytes, QUALITY).write_image(
-        image.pixels(),
-        image.width(),
-        image.height(),
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok(bytes.into_inner())
+fn compress(image: &Image) -> Result<Vec<u8>, String> {
+    let side = |pixels: u32| u16::try_from(pixels).map_err(|error| error.to_string());
+    let (width, height) = (side(image.width())?, side(image.height())?);
+    let mut bytes = vec![];
+    Encoder::new(&mut bytes, QUALITY)
+        .encode(image.pixels(), width, height, ColorType::Rgb)
+        .map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
 fn expand(jpeg: &[u8]) -> Result<Image, String> {

@@ -11,21 +11,34 @@ use rehearse_scenarios::suite::WorldSource;
 use rehearse_world_model::checkpoint;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
+use rehearse_world_model::model::WorldModel;
 use rehearse_world_model::routing::Routing;
 use rehearse_world_model::world::LearnedWorld;
 
 use super::starts::Starts;
 use super::{Plan, RunError};
+use crate::judge::JudgeCheck;
 
 /// An open world, and what it is.
 pub(super) struct OpenWorld {
     pub(super) world: Box<dyn World>,
     /// Digest or description, for the manifest.
     pub(super) identity: String,
-    /// What was measured of it when it was trained.
-    pub(super) fidelity: Option<serde_json::Value>,
+    /// What is known of it, if it is a learned one.
+    pub(super) learned: Option<Learned>,
     /// Most trials that it holds open, where there is a limit.
     pub(super) capacity: Option<usize>,
+}
+
+/// A learned world's model, and what is known of it.
+pub(super) struct Learned {
+    pub(super) model: Arc<WorldModel>,
+    /// The split that it was trained on.
+    pub(super) split: String,
+    /// What was measured of it when it was trained.
+    pub(super) fidelity: Option<serde_json::Value>,
+    /// What is known of its judge.
+    pub(super) judge: Option<JudgeCheck>,
 }
 
 impl OpenWorld {
@@ -49,7 +62,8 @@ impl OpenWorld {
         }
         match &plan.suite.world {
             WorldSource::Learned { checkpoint } => {
-                learned(&plan.folder.join(checkpoint), log, device)
+                let check = plan.suite.judge.check.as_ref().map(|check| plan.folder.join(check));
+                learned(&plan.folder.join(checkpoint), check.as_deref(), log, device)
             }
             WorldSource::Zenoh { name } => {
                 let world = RemoteWorld::connect(session, &Name::new(name)?, patience).map_err(
@@ -58,7 +72,7 @@ impl OpenWorld {
                 let digest = world.info().digest.as_deref().unwrap_or("no digest stated");
                 let identity = format!("zenoh {name} ({digest})");
                 let capacity = Some(world.info().max_batch);
-                Ok(Self { world: Box::new(world), identity, fidelity: None, capacity })
+                Ok(Self { world: Box::new(world), identity, learned: None, capacity })
             }
             WorldSource::Replay {} => {
                 let log = log.ok_or_else(|| RunError::NotSupported {
@@ -73,6 +87,7 @@ impl OpenWorld {
 
 fn learned(
     path: &Path,
+    check: Option<&Path>,
     log: Option<&RobotLog>,
     device: DeviceChoice,
 ) -> Result<OpenWorld, RunError> {
@@ -80,10 +95,42 @@ fn learned(
     if let Some(log) = log {
         checkpoint::check_rig(&model.embodiment, log.embodiment())?;
     }
-    let world = LearnedWorld::new(Arc::new(model), Routing::default());
+    let model = Arc::new(model);
+    let world = LearnedWorld::new(Arc::clone(&model), Routing::default());
     let identity = format!("checkpoint {}", manifest.digest);
-    let (world, fidelity) = (Box::new(world), manifest.fidelity);
-    Ok(OpenWorld { world, identity, fidelity, capacity: None })
+    let judge = judge(path, check, &identity)?;
+    let fidelity = manifest.fidelity.or_else(|| {
+        // What `rehearse fidelity` wrote beside the checkpoint.
+        let text = std::fs::read(path.with_file_name("fidelity.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    });
+    let split = manifest.training.split;
+    let learned = Some(Learned { model, split, fidelity, judge });
+    Ok(OpenWorld { world: Box::new(world), identity, learned, capacity: None })
+}
+
+/// What is known of a checkpoint's judge: as the suite says, or beside the checkpoint. One of
+/// another checkpoint that lies there is passed over, one that the suite names is an error.
+fn judge(
+    checkpoint: &Path,
+    named: Option<&Path>,
+    identity: &str,
+) -> Result<Option<JudgeCheck>, RunError> {
+    let beside = checkpoint.with_file_name("judge.json");
+    if named.is_none() && !beside.exists() {
+        return Ok(None);
+    }
+    let path = named.unwrap_or(&beside);
+    let check = JudgeCheck::read(path)?;
+    match named {
+        _ if check.judge == identity => Ok(Some(check)),
+        None => Ok(None),
+        Some(path) => Err(RunError::OtherJudge {
+            path: path.to_owned(),
+            found: check.judge,
+            wanted: identity.to_owned(),
+        }),
+    }
 }
 
 /// Plays back the episodes that trials start in; a start's index is its place among them.
@@ -127,7 +174,7 @@ fn replay(log: &RobotLog, starts: &Starts) -> Result<OpenWorld, RunError> {
     Ok(OpenWorld {
         world: Box::new(world),
         identity: "replay of the log".to_owned(),
-        fidelity: None,
+        learned: None,
         capacity: None,
     })
 }

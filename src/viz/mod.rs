@@ -7,9 +7,11 @@
 mod destination;
 mod episode;
 mod error;
+mod live;
 mod rollouts;
 
 pub use destination::Destination;
 pub use episode::send_log_episode;
 pub use error::VizError;
+pub use live::Live;
 pub use rollouts::send_rollouts;

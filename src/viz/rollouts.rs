@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 
 use rehearse_scenarios::log::{Column, RobotLog};
+use rerun::blueprint::components::PanelState;
 use rerun::blueprint::{
-    Blueprint, ContainerLike, Horizontal, Spatial2DView, Tabs, TextDocumentView, TimeSeriesView,
-    Vertical,
+    Blueprint, BlueprintPanel, ContainerLike, Horizontal, SelectionPanel, Spatial2DView, Tabs,
+    TextDocumentView, TimePanel, TimeSeriesView, Vertical,
 };
 use rerun::{EncodedImage, RecordingStream, Scalars, TextDocument};
 
 use super::episode::{compress, name_lines, row};
 use super::{Destination, VizError};
-use crate::run::{Entry, Rollouts};
-
-/// The column of a run's dataset that holds the world's belief after each action.
-const BELIEF: &str = "next.success_belief";
+use crate::run::trust::Outside;
+use crate::run::{BELIEF, Entry, Rollouts};
 
 /// Sends rollouts as one recording, grouped by policy and outcome.
 ///
@@ -37,7 +36,7 @@ pub fn send_rollouts(
     Ok(())
 }
 
-fn place(entry: &Entry) -> String {
+pub(super) fn place(entry: &Entry) -> String {
     format!("{}/{}/{}.{}", entry.policy, entry.outcome, entry.scenario, entry.repeat)
 }
 
@@ -49,11 +48,7 @@ fn send(stream: &RecordingStream, rollouts: &Rollouts, entry: &Entry) -> Result<
     let Some(&episode) = rollouts.episodes.get(&entry.trial) else { return Ok(()) };
     let (log, at) = (&rollouts.dataset, place(entry));
     let (rig, table) = (log.embodiment(), log.table(episode)?);
-    let reason = entry.reason.as_deref().unwrap_or("-");
-    let about = format!(
-        "# {}\n\n| outcome | steps | void because |\n|---|---|---|\n| {} | {} | {reason} |",
-        entry.trial, entry.outcome, entry.length
-    );
+    let about = about(rollouts, entry);
     stream.log_static(format!("{at}/about"), &TextDocument::from_markdown(about))?;
     name_lines(stream, &format!("{at}/state"), &rig.proprioception)?;
     name_lines(stream, &format!("{at}/action"), &rig.actions)?;
@@ -85,6 +80,42 @@ fn send(stream: &RecordingStream, rollouts: &Rollouts, entry: &Entry) -> Result<
         send_images(stream, log, episode, frames, &format!("{at}/real"))?;
     }
     Ok(())
+}
+
+/// What is known of a trial beside its pictures.
+fn about(rollouts: &Rollouts, entry: &Entry) -> String {
+    let mut facts = vec![
+        ("policy", entry.policy.clone()),
+        ("task", entry.task.clone()),
+        ("outcome", entry.outcome.clone()),
+        ("steps", entry.length.to_string()),
+    ];
+    if let Some(reason) = &entry.reason {
+        facts.push(("void because", reason.clone()));
+    }
+    if let Some(peak) = entry.peak {
+        facts.push(("highest belief", format!("{:.1} %", 100.0 * peak)));
+    }
+    if let Some(evidence) = &entry.evidence {
+        let again = rollouts.draws.get(&entry.trial);
+        let bounds = &rollouts.manifest.suite.trust;
+        let outside: Vec<&str> = evidence
+            .outside(bounds, &entry.outcome, again)
+            .into_iter()
+            .map(Outside::as_str)
+            .collect();
+        let trusted = if outside.is_empty() { "yes".to_owned() } else { outside.join(", ") };
+        let label = if outside.is_empty() { "trusted" } else { "not trusted for" };
+        facts.push((label, trusted));
+        if let Some(error) = evidence.expected_error {
+            facts.push(("expected error", format!("{:.1} cm", 100.0 * error)));
+        }
+        if let Some(again) = again {
+            facts.push(("with other noise", again.outcome.clone()));
+        }
+    }
+    let rows: String = facts.iter().map(|(what, is)| format!("| {what} | {is} |\n")).collect();
+    format!("{}\n\n| | |\n|---|---|\n{rows}", entry.trial)
 }
 
 fn send_images(
@@ -120,7 +151,11 @@ fn layout(rollouts: &Rollouts, trials: &[&Entry]) -> Blueprint {
             .collect::<Vec<ContainerLike>>();
         ContainerLike::from(Tabs::new(outcomes).with_name(policy))
     });
+    // The tabs say what the panels would: there is more room for the pictures.
     Blueprint::new(Tabs::new(policies.collect::<Vec<_>>()))
+        .with_blueprint_panel(BlueprintPanel::from_state(PanelState::Collapsed))
+        .with_selection_panel(SelectionPanel::from_state(PanelState::Collapsed))
+        .with_time_panel(TimePanel::new().with_state(PanelState::Collapsed).with_timeline("step"))
 }
 
 fn trial(rollouts: &Rollouts, entry: &Entry) -> Vertical {
@@ -140,10 +175,24 @@ fn trial(rollouts: &Rollouts, entry: &Entry) -> Vertical {
         images.extend(views(log, "real"));
     }
     images.push(TextDocumentView::new("about").with_origin(format!("{at}/about")).into());
-    let numbers = ["state", "action", "success", "chunk", "expert"]
-        .map(|entity| TimeSeriesView::new(entity).with_origin(format!("{at}/{entity}")).into());
-    let rows = std::iter::once(Horizontal::new(images).into()).chain(numbers);
+    let numbers = |name: &str, entities: &[&str]| -> ContainerLike {
+        let contents = entities.iter().map(|entity| format!("$origin/{entity}"));
+        TimeSeriesView::new(name).with_origin(&*at).with_contents(contents).into()
+    };
+    let rows: [ContainerLike; 3] = [
+        Horizontal::new(images).into(),
+        Horizontal::new([
+            numbers("belief that the task is done", &["success"]),
+            numbers("state", &["state"]),
+        ])
+        .into(),
+        Horizontal::new([
+            numbers("steps and expert of the world's chunk", &["chunk", "expert"]),
+            numbers("action", &["action"]),
+        ])
+        .into(),
+    ];
     Vertical::new(rows)
         .with_name(format!("{}.{}", entry.scenario, entry.repeat))
-        .with_row_shares(vec![3.0, 1.5, 1.5, 1.0, 0.7, 0.7])
+        .with_row_shares(vec![3.0, 2.0, 2.0])
 }

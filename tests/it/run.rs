@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Run, rehearse, shipped_log};
+use crate::support::{Run, rehearse, root, shipped_log};
 
 /// A small log, a suite on it, and policies that are served as long as this lives.
 struct Place {
@@ -17,9 +17,15 @@ struct Place {
 }
 
 impl Place {
-    fn new(repeats: u32) -> Self {
+    fn empty() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
+        Self { folder, endpoint: format!("tcp/127.0.0.1:{port}"), servers: vec![] }
+    }
+
+    fn new(repeats: u32) -> Self {
+        let mut place = Self::empty();
+        let log = place.folder.path().join("log");
         let run = rehearse([
             "logs",
             "convert",
@@ -31,8 +37,6 @@ impl Place {
             "h264",
         ]);
         assert_eq!(run.code, 0, "{run:?}");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut place = Self { folder, endpoint: format!("tcp/127.0.0.1:{port}"), servers: vec![] };
         place.suite("suite.toml", repeats, "still", "towel");
         let (log, endpoint) = (place.path("log"), place.endpoint.clone());
         // One process listens, the others and the runs connect to it.
@@ -270,4 +274,59 @@ fn a_report_holds_what_the_run_came_to() {
     let unknown = rehearse(["view", &place.path("run"), "--trial", "none"]);
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(!page.contains("src=\"http") && !page.contains("<script"), "it needs no other file");
+}
+
+#[test]
+fn a_run_stops_when_its_ranking_is_settled() {
+    let place = Place::new(200);
+    let until = ["--stop-when", "settled", "--margin", "0.3"];
+    let run = place.run("suite.toml", "run", &until);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("the ranking is settled"), "{run:?}");
+    let run = rehearse(["report", &place.path("run"), "--format", "json"]);
+    let report = run.json();
+    assert_eq!(report["settled"]["settled"], true);
+    assert_eq!(report["settled"]["pairs"][0]["relation"], "equivalent");
+    let ended = report["trials"][1].as_u64().unwrap();
+    assert!(ended < 800, "{ended} of 800 trials were run");
+    // It is over: to go on with it runs nothing.
+    let again = place.run("suite.toml", "run", &["--resume", "--stop-when", "settled"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let after = rehearse(["report", &place.path("run"), "--format", "json"]).json();
+    assert_eq!(after["trials"][1], ended);
+}
+
+/// The shipped checkpoint, on the log that it was trained on, where that is at hand.
+#[test]
+fn a_learned_world_gives_evidence_of_its_fidelity() {
+    let logs = root().join("../shared/logs/metaworld");
+    if !logs.exists() {
+        return;
+    }
+    let checkpoint = root().join("examples/metaworld/metaworld.safetensors");
+    let mut place = Place::empty();
+    let text = format!(
+        "name = \"learned\"\nworld = {{ kind = \"learned\", checkpoint = {checkpoint:?} }}\n\
+         logs = {logs:?}\nhorizon = 16\njudge = {{ success = 0.9, failure = 0.1, frames = 2 }}\n\
+         trust = {{ draws = 1.0, error = 0.001 }}\n\
+         [[policy]]\nname = \"still\"\nzenoh = \"still\"\n\
+         [[task]]\nname = \"drawer-open-v3\"\ninstruction = \"open the drawer\"\n\
+         starts = {{ split = \"test\", count = 2 }}\n"
+    );
+    fs::write(place.folder.path().join("suite.toml"), text).unwrap();
+    let (logs, endpoint) = (logs.display().to_string(), place.endpoint.clone());
+    let still = ["constant", "--action", "0,0,0,0", "--log", &logs, "--name", "still"];
+    place.serve(&[&still[..], &["--listen", &endpoint]].concat());
+    let run = place.run("suite.toml", "run", &[]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let report = rehearse(["report", &place.path("run"), "--format", "json"]).json();
+    let trust = &report["trust"];
+    // No error is as small as that, so every trial is outside for its depth.
+    assert_eq!(trust["policies"][0]["outside"], 2, "{trust}");
+    assert_eq!(trust["outside"]["depth"], 2, "{trust}");
+    assert_eq!(trust["draws"]["trials"], 2, "{trust}");
+    assert!(trust["policies"][0]["start_distance"].as_f64().unwrap() > 0.0);
+    assert!(trust["policies"][0]["action_distance"].as_f64().unwrap() > 0.0);
+    assert_eq!(trust["judge"]["same_rule"], false);
+    assert!(trust["judge"]["corrected"][0]["value"].is_number());
 }

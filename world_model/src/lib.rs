@@ -74,6 +74,7 @@ pub mod flow;
 pub mod futures;
 pub mod instruction;
 pub mod judge;
+pub mod judged;
 pub mod metrics;
 pub mod model;
 pub mod nn;

@@ -82,6 +82,9 @@ fn check(options: &LoopOptions) -> Result<(), LoopError> {
     if !(success.threshold > 0.0 && success.threshold <= 1.0) {
         return wrong("success.threshold", "in (0, 1]", success.threshold.to_string());
     }
+    if let Some(open) = success.unsure_from.filter(|o| !(*o > 0.0 && *o <= success.threshold)) {
+        return wrong("success.unsure_from", "above 0, up to the threshold", open.to_string());
+    }
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::success::SuccessRule;
+
 /// How a run goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoopOptions {
@@ -15,25 +17,6 @@ pub struct LoopOptions {
 impl Default for LoopOptions {
     fn default() -> Self {
         Self { success: SuccessRule::default(), world_batch: 64 }
-    }
-}
-
-/// When a trial counts as a success, and how long it goes on then.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SuccessRule {
-    /// Least belief of the world that the task is done, in (0, 1]. Default 0.5.
-    pub threshold: f32,
-    /// Consecutive steps for which the belief must reach the threshold, at least 1. More make a
-    /// judge that flickers less optimistic. Default 1.
-    pub steps: u32,
-    /// Steps that a trial goes on after its success, unless the horizon or the world ends it
-    /// first, so that what follows is seen too. Default 0.
-    pub after: u32,
-}
-
-impl Default for SuccessRule {
-    fn default() -> Self {
-        Self { threshold: 0.5, steps: 1, after: 0 }
     }
 }
 

@@ -9,7 +9,7 @@ use rehearse_scenarios::outcome::{Fault, FaultKind, Outcome};
 use rehearse_scenarios::time::{Clock, Rate};
 
 use super::latency::{Latency, Past, plan};
-use super::options::SuccessRule;
+use super::success::{SuccessRule, Watch};
 use super::trial::Trial;
 use crate::wire::check_observation;
 
@@ -23,10 +23,7 @@ pub(super) struct Rollout {
     actions: Vec<Vec<f32>>,
     success: Vec<Option<f32>>,
     segments: Vec<Segment>,
-    /// Consecutive steps so far for which the world believed in success.
-    streak: u32,
-    /// Once the trial is a success: steps that it still goes on.
-    left: Option<u32>,
+    watch: Watch,
     rest: Option<ActionChunk>,
     /// The chunk that the world executes now.
     executing: Option<ActionChunk>,
@@ -52,8 +49,7 @@ impl Rollout {
             actions: vec![],
             success: vec![],
             segments: vec![],
-            streak: 0,
-            left: None,
+            watch: Watch::default(),
             rest: None,
             executing: None,
         }
@@ -134,24 +130,14 @@ impl Rollout {
             self.actions.push(action.to_vec());
             self.success.push(success);
             taken += 1;
-            let believed = success.is_some_and(|belief| belief >= rule.threshold);
-            self.streak = if believed { self.streak + 1 } else { 0 };
-            self.left = match self.left {
-                Some(left) => Some(left.saturating_sub(1)),
-                None if self.streak >= rule.steps => Some(rule.after),
-                None => None,
-            };
-            if self.left == Some(0) {
+            if self.watch.ends(success, rule) {
                 outcome = Some(Outcome::Success);
                 break;
             }
         }
         self.take_segments(&segments, taken);
         if outcome.is_none() && (ended || self.actions.len() >= self.trial.horizon as usize) {
-            outcome = Some(match self.left {
-                Some(_) => Outcome::Success,
-                None => self.without_success(),
-            });
+            outcome = Some(self.watch.outcome());
         }
         Ok(outcome)
     }
@@ -165,11 +151,6 @@ impl Rollout {
             }
             taken -= kept;
         }
-    }
-
-    /// A world that never said anything about success leaves the outcome open.
-    fn without_success(&self) -> Outcome {
-        if self.success.iter().all(Option::is_none) { Outcome::Unsure } else { Outcome::Failure }
     }
 
     fn checked(

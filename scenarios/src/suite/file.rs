@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{SuiteError, Variation};
+use super::{JudgeEntry, SuiteError, TrustEntry, Variation};
 
 /// The largest suite file that is read, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -37,6 +37,12 @@ pub struct Suite {
     pub repeats: u32,
     /// Control steps after which a trial ends without success.
     pub horizon: u32,
+    /// Who says how a trial ends, and when.
+    #[serde(default, skip_serializing_if = "JudgeEntry::is_default")]
+    pub judge: JudgeEntry,
+    /// Which trials in a learned world are trusted.
+    #[serde(default, skip_serializing_if = "TrustEntry::is_default")]
+    pub trust: TrustEntry,
     /// The policies.
     #[serde(rename = "policy")]
     pub policies: Vec<PolicyEntry>,
@@ -206,6 +212,12 @@ impl Suite {
         if matches!(self.world, WorldSource::Replay {}) && self.logs.is_none() {
             return invalid("logs".into(), "a replay world needs the log that it plays back");
         }
+        if let Err((field, message)) = self.judge.validate() {
+            return invalid(format!("judge.{field}"), message);
+        }
+        if let Err((field, message)) = self.trust.validate() {
+            return invalid(format!("trust.{field}"), message);
+        }
         if self.policies.is_empty() {
             return invalid("policy".into(), "a suite needs one policy at least");
         }
@@ -370,6 +382,16 @@ mod tests {
             ("logs = \"logs\"", "", "the suite s.toml: task[0].starts.split: a split needs"),
             ("name = \"full\"", "name = ", "the suite s.toml: .: "),
             ("horizon = 110", "horizon = 110\nrepeats = 4000000000", "the suite s.toml: repeats: "),
+            (
+                "horizon = 110",
+                "horizon = 110\njudge = { success = 0.4, failure = 0.6 }",
+                "the suite s.toml: judge.failure: must be above 0",
+            ),
+            (
+                "horizon = 110",
+                "horizon = 110\njudge = { frames = 0 }",
+                "the suite s.toml: judge.frames",
+            ),
         ] {
             let broken = GOOD.replacen(from, to, 1);
             let message = message(&broken);

@@ -6,13 +6,17 @@
 mod edit;
 mod error;
 mod file;
+mod judge;
 mod scenario;
 mod trial;
+mod trust;
 mod variation;
 
 pub use edit::Varied;
 pub use error::SuiteError;
 pub use file::{PolicyEntry, PolicySource, Starts, Suite, TaskEntry, WorldSource};
+pub use judge::JudgeEntry;
 pub use scenario::Scenario;
 pub use trial::{Trial, TrialId};
+pub use trust::TrustEntry;
 pub use variation::Variation;

@@ -37,7 +37,7 @@ pub use csv::{read_csv, write_csv};
 pub use error::{Place, TableError};
 pub use file::{read, summarise, write};
 pub use limits::Limits;
-pub use parquet::{FORMAT_KEY, read_parquet, write_parquet};
+pub use parquet::{ExtraColumn, FORMAT_KEY, read_parquet, write_parquet, write_parquet_with};
 pub use stream::summarise_parquet;
 pub use summary::{CellTally, Summary, Tally};
 pub use table::{AggregateTable, Cell, Reading, Table, Trial, TrialTable};

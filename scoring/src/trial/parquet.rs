@@ -4,7 +4,9 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, Float64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BooleanArray, Float64Array, RecordBatch, StringArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use parquet::arrow::ArrowWriter;
@@ -20,7 +22,7 @@ use parquet::file::reader::ChunkReader;
 
 use super::columns::{Column, Header};
 use super::row::{Collector, Row, Sink};
-use super::{Limits, Place, Reading, Table, TableError, Trial};
+use super::{Limits, Place, Reading, Table, TableError, Trial, TrialTable};
 
 /// The key of the format's number in a Parquet file's metadata.
 pub const FORMAT_KEY: &str = "rehearse.format";
@@ -88,13 +90,7 @@ pub fn write_parquet(
 ) -> Result<(), TableError> {
     let failed = |source| TableError::Parquet { file: file.to_owned(), source };
     let write = || {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_key_value_metadata(Some(vec![KeyValue::new(
-                FORMAT_KEY.to_owned(),
-                FORMAT.to_string(),
-            )]))
-            .build();
+        let properties = properties();
         let schema = Arc::new(schema(table));
         let mut writer = ArrowWriter::try_new(target, schema.clone(), Some(properties))?;
         match table {
@@ -120,19 +116,87 @@ pub fn write_parquet(
     write().map_err(failed)
 }
 
+/// A column of one's own beside those that have a meaning here, a value for each trial.
+///
+/// Readers of trial tables pass over it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExtraColumn {
+    /// Yes or no.
+    Flag(Vec<Option<bool>>),
+    /// Numbers.
+    Number(Vec<Option<f64>>),
+    /// Words.
+    Text(Vec<Option<String>>),
+}
+
+/// Writes `table` as [`write_parquet`] does, with further columns behind its own.
+///
+/// # Errors
+/// [`TableError::Parquet`], also if a column has more or fewer values than the table has trials.
+pub fn write_parquet_with(
+    table: &TrialTable,
+    extra: &[(&str, ExtraColumn)],
+    target: impl Write + Send,
+    file: &str,
+) -> Result<(), TableError> {
+    let write = || {
+        let mut fields = schema_of_trials();
+        let mut columns = trial_columns(table.trials());
+        for (name, column) in extra {
+            let (kind, values): (_, ArrayRef) = match column {
+                ExtraColumn::Flag(values) => {
+                    (DataType::Boolean, Arc::new(BooleanArray::from(values.clone())))
+                }
+                ExtraColumn::Number(values) => {
+                    (DataType::Float64, Arc::new(Float64Array::from(values.clone())))
+                }
+                ExtraColumn::Text(values) => {
+                    (DataType::Utf8, Arc::new(StringArray::from(values.clone())))
+                }
+            };
+            fields.push(Field::new(*name, kind, true));
+            columns.push(values);
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let mut writer = ArrowWriter::try_new(target, schema.clone(), Some(properties()))?;
+        let whole = RecordBatch::try_new(schema, columns)?;
+        for start in (0..whole.num_rows()).step_by(BATCH) {
+            writer.write(&whole.slice(start, BATCH.min(whole.num_rows() - start)))?;
+        }
+        writer.close()?;
+        Ok::<(), ParquetError>(())
+    };
+    write().map_err(|source| TableError::Parquet { file: file.to_owned(), source })
+}
+
+fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            FORMAT_KEY.to_owned(),
+            FORMAT.to_string(),
+        )]))
+        .build()
+}
+
+fn schema_of_trials() -> Vec<Field> {
+    let field = |name, kind, nullable| Field::new(name, kind, nullable);
+    vec![
+        field("policy", DataType::Utf8, false),
+        field("task", DataType::Utf8, false),
+        field("scenario", DataType::Utf8, true),
+        field("repeat", DataType::Int64, true),
+        field("outcome", DataType::Utf8, false),
+        field("success", DataType::Float64, true),
+        field("length", DataType::Int64, true),
+        field("reason", DataType::Utf8, true),
+    ]
+}
+
 fn schema(table: &Table) -> Schema {
     let field = |name, kind, nullable| Field::new(name, kind, nullable);
     match table {
-        Table::Trials(_) => Schema::new(vec![
-            field("policy", DataType::Utf8, false),
-            field("task", DataType::Utf8, false),
-            field("scenario", DataType::Utf8, true),
-            field("repeat", DataType::Int64, true),
-            field("outcome", DataType::Utf8, false),
-            field("success", DataType::Float64, true),
-            field("length", DataType::Int64, true),
-            field("reason", DataType::Utf8, true),
-        ]),
+        Table::Trials(_) => Schema::new(schema_of_trials()),
         Table::Aggregate(_) => Schema::new(vec![
             field("policy", DataType::Utf8, false),
             field("task", DataType::Utf8, false),

@@ -6,6 +6,7 @@ pub mod budget;
 pub mod calibrate;
 pub mod compare;
 pub mod fidelity;
+pub mod judge;
 pub mod logs;
 pub mod merge;
 pub mod policies;
@@ -51,6 +52,9 @@ pub enum Command {
     Train(train::TrainArgs),
     /// Replay logged episodes in a trained model and measure how faithful it is
     Fidelity(fidelity::FidelityArgs),
+    /// Who says how a trial ended, and how far to believe it
+    #[command(subcommand)]
+    Judge(judge::JudgeCommand),
     /// Success rates from trial tables, with their intervals and the ranking
     Score(score::ScoreArgs),
     /// Is one policy better than another, and how many trials would settle it
@@ -82,6 +86,7 @@ impl Command {
             Self::Merge(arguments) => arguments.run(printer),
             Self::Train(args) => args.run(printer),
             Self::Fidelity(args) => args.run(printer),
+            Self::Judge(command) => command.run(printer),
             Self::Score(arguments) => arguments.run(printer),
             Self::Compare(arguments) => arguments.run(printer),
             Self::Agree(arguments) => arguments.run(printer),

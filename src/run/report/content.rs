@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rehearse_scenarios::seed::Seed;
+use rehearse_scenarios::suite::JudgeEntry;
 use rehearse_scoring::agreement::{AgreeOptions, Agreement, Pairs, agree};
 use rehearse_scoring::interval::Interval;
 use rehearse_scoring::ranking::{RankOptions, Standing, ranking, rate_superiority};
@@ -14,10 +15,12 @@ use serde::Serialize;
 
 use super::super::folder::table_of;
 use super::super::journal::{Entry, Journal};
-use super::super::{Manifest, PolicyRecord, RunError, timing};
+use super::super::trust::read_draws;
+use super::super::{Manifest, PolicyRecord, RunError, settle, timing};
+use super::{Failures, Trust};
 
 /// Confidence level of every interval.
-const LEVEL: f64 = 0.95;
+pub(super) const LEVEL: f64 = 0.95;
 /// Trials below which a rate is said to rest on few.
 const FEW_TRIALS: u64 = 25;
 
@@ -40,6 +43,8 @@ pub struct Report {
     pub variations: Vec<VariationReport>,
     /// How far the world can be trusted.
     pub trust: Trust,
+    /// What was settled, where the run stopped because its ranking was.
+    pub settled: Option<serde_json::Value>,
     /// What the run cost.
     pub cost: Cost,
     /// What a reader should be told, and what to do next.
@@ -75,6 +80,8 @@ pub struct PolicyReport {
     pub unsure: u64,
     /// Why trials are void, with how many.
     pub void_reasons: BTreeMap<String, u64>,
+    /// What its failures have in common.
+    pub failures: Failures,
     /// Its tasks.
     pub tasks: Vec<TaskReport>,
     /// Lengths of the world's chunks in its trials.
@@ -140,15 +147,6 @@ pub struct VariationReport {
     pub drop: Option<f64>,
 }
 
-/// How far the world can be trusted.
-#[derive(Debug, Serialize)]
-pub struct Trust {
-    /// The world.
-    pub world: String,
-    /// What was measured of the checkpoint when it was trained.
-    pub fidelity: Option<serde_json::Value>,
-}
-
 /// What a run cost, over the processes that came to their end.
 #[derive(Debug, Serialize)]
 pub struct Cost {
@@ -203,7 +201,7 @@ impl Report {
         let table = table_of(&entries)?;
         let plain = plain_of(&table)?;
         let mut warnings = vec![];
-        let mut policies = policies(&table, &entries, &mut warnings)?;
+        let mut policies = policies(&table, &entries, &manifest.suite.judge, &mut warnings)?;
         let ranking = places(&plain)?;
         let place = |name: &str| ranking.iter().position(|beats| beats.standing.policy == name);
         policies.sort_by_key(|policy| place(&policy.name).unwrap_or(usize::MAX));
@@ -212,6 +210,8 @@ impl Report {
             warnings.extend(agreement.warnings.iter().cloned());
         }
         let variations = variations(&table)?;
+        let draws = read_draws(folder)?;
+        let trust = Trust::of(&manifest, &entries, &draws, &policies, &mut warnings)?;
         Ok(Self {
             format: 1,
             suite: manifest.suite.name.clone(),
@@ -220,7 +220,8 @@ impl Report {
             ranking,
             agreement,
             variations,
-            trust: Trust { world: manifest.world.clone(), fidelity: manifest.fidelity.clone() },
+            trust,
+            settled: settle::read(folder)?,
             cost: cost(folder)?,
             warnings,
             reproduce: Reproduce {
@@ -238,7 +239,7 @@ impl Report {
     }
 }
 
-fn made<E: std::error::Error + Send + Sync + 'static>(
+pub(super) fn made<E: std::error::Error + Send + Sync + 'static>(
     what: &'static str,
 ) -> impl Fn(E) -> RunError {
     move |source| RunError::Report { what, source: Box::new(source) }
@@ -263,6 +264,7 @@ fn plain_of(table: &TrialTable) -> Result<TrialTable, RunError> {
 fn policies(
     table: &TrialTable,
     entries: &BTreeMap<String, Entry>,
+    judge: &JudgeEntry,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<PolicyReport>, RunError> {
     let summary = table.summary();
@@ -322,6 +324,7 @@ fn policies(
             void: tally.void,
             unsure: tally.unsure,
             void_reasons,
+            failures: Failures::of(name, entries, judge),
             tasks,
             chunks: chunks
                 .into_iter()

@@ -1,11 +1,15 @@
 //! What a run came to: `report.json` and `report.html`.
 
 mod content;
+mod failures;
 mod film;
 mod page;
 mod plots;
+mod trust;
 
 pub use content::{
-    Beats, Chunks, Cost, PolicyReport, Report, Reproduce, TaskReport, Trust, VariationReport,
+    Beats, Chunks, Cost, PolicyReport, Report, Reproduce, TaskReport, VariationReport,
 };
+pub use failures::Failures;
 pub use page::write;
+pub use trust::{Draws, JudgeReport, Trust, TrustedPolicy};

@@ -197,6 +197,7 @@ impl RecordArgs {
         let success = SuccessRule {
             threshold: self.success_threshold,
             steps: self.success_steps,
+            unsure_from: None,
             after: self.after_success,
         };
         let splits = Splits {

@@ -1,0 +1,77 @@
+//! Which trials are imagined a second time, and that they are.
+
+use rehearse_scenarios::seed::Seed;
+use rehearse_scenarios::suite::{Suite, Trial};
+
+use super::conduct::to_loop;
+use super::starts::Starts;
+use super::trust::{Job, draw_again};
+use super::world::Learned;
+use super::{Plan, PolicyRecord, RunError, RunFolder};
+use crate::judge::rule_of;
+
+/// Trials imagined at once.
+const BATCH: usize = 16;
+
+/// Imagines the sample again that the suite asks for, a batch at a time; what has been is not
+/// imagined a third time. Without stored episodes nothing is, for their actions are needed.
+pub(super) fn sample(
+    plan: &Plan,
+    learned: &Learned,
+    starts: &Starts,
+    policies: &[PolicyRecord],
+    folder: &mut RunFolder,
+) -> Result<(), RunError> {
+    let left: Vec<&Trial> = plan
+        .trials
+        .iter()
+        .filter(|trial| is_drawn(&plan.suite, trial.id.as_str()))
+        .filter(|trial| !folder.draws().contains_key(trial.id.as_str()))
+        .filter(|trial| {
+            let ended = folder.entries().get(trial.id.as_str());
+            ended.is_some_and(|entry| entry.outcome != "void" && entry.length > 0)
+        })
+        .collect();
+    let rule = rule_of(&plan.suite.judge);
+    for some in left.chunks(BATCH) {
+        let mut jobs = vec![];
+        for trial in some {
+            if let Some(first) = folder.waiting(trial.id.as_str())? {
+                let entry = &plan.suite.policies[trial.policy];
+                let chunk = policies.get(trial.policy).map_or(1, |policy| policy.chunk);
+                let execute = entry.execute.map_or(chunk, |execute| execute as usize);
+                jobs.push(Job { trial: to_loop(trial, &plan.suite, starts, None), first, execute });
+            }
+        }
+        if !jobs.is_empty() {
+            folder.add_draws(draw_again(&learned.model, rule, &jobs)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a trial is in the sample: by its id alone, so that parts and the whole agree.
+fn is_drawn(suite: &Suite, trial: &str) -> bool {
+    let draw = Seed::root(suite.seed).child("draws").child(trial).to_u64();
+    // The upper half of the bits is as fine as a share needs to be.
+    f64::from((draw >> 32) as u32) < f64::from(suite.trust.draws) * 2.0_f64.powi(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_the_sample_is_the_one_asked_for() {
+        let text = "name = \"s\"\nworld = { kind = \"zenoh\", name = \"w\" }\nhorizon = 1\n\
+                    [[policy]]\nname = \"p\"\nzenoh = \"p\"\n\
+                    [[task]]\nname = \"t\"\ninstruction = \"do\"\nstarts = { count = 1 }\n";
+        let mut suite = Suite::parse(text, "s.toml".as_ref()).unwrap();
+        let mut drawn = |share: f32| {
+            suite.trust.draws = share;
+            (0..1000).filter(|trial| is_drawn(&suite, &format!("t{trial}"))).count()
+        };
+        assert_eq!((drawn(0.0), drawn(1.0)), (0, 1000));
+        assert!((60..140).contains(&drawn(0.1)));
+    }
+}
