@@ -72,8 +72,11 @@ impl Line {
         let other = format!("policy {:?}", info.name);
         let census = Census::compare("world", world, other, &info.embodiment, Relation::Uses);
         census.check()?;
-        let in_flight =
-            in_flight.unwrap_or_else(|| info.max_batch.saturating_mul(2).min(MOST_IN_FLIGHT));
+        let in_flight = in_flight.unwrap_or_else(|| match info.max_batch {
+            // It may hold the state of the one trial that is on.
+            1 => 1,
+            batch => batch.saturating_mul(2).min(MOST_IN_FLIGHT),
+        });
         let projection = Projection::new(world, &info.embodiment);
         let (orders, inbox) = sync_channel(1);
         let batch = batch.unwrap_or(info.max_batch).max(1);
