@@ -2,26 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
-
-/// Which table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The real trials.
-    Real,
-    /// The imagined trials.
-    Imagined,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Real => "real",
-            Self::Imagined => "imagined",
-        })
-    }
-}
+pub use rehearse_scoring::warning::Side;
+use rehearse_scoring::warning::serialize_advice;
+use serde::{Serialize, Serializer};
 
 /// A warning; serialises as its `code` and `message`.
 #[derive(Debug, Clone, PartialEq)]
@@ -202,10 +185,7 @@ impl fmt::Display for CalibrationWarning {
 
 impl Serialize for CalibrationWarning {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("CalibrationWarning", 2)?;
-        fields.serialize_field("code", self.code())?;
-        fields.serialize_field("message", &self.to_string())?;
-        fields.end()
+        serialize_advice(self.code(), self, serializer)
     }
 }
 

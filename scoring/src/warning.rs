@@ -436,11 +436,23 @@ impl fmt::Display for Warning {
 
 impl Serialize for Warning {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Warning", 2)?;
-        fields.serialize_field("code", self.code())?;
-        fields.serialize_field("message", &self.to_string())?;
-        fields.end()
+        serialize_advice(self.code(), self, serializer)
     }
+}
+
+/// Writes advice as every file holds it: its stable `code` and its `message`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_advice<S: Serializer>(
+    code: &str,
+    message: &impl fmt::Display,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_struct("Warning", 2)?;
+    fields.serialize_field("code", code)?;
+    fields.serialize_field("message", &message.to_string())?;
+    fields.end()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use rehearse_scoring::report::{Column, Table as Report, Value};
 use rehearse_scoring::trial::TrialTable;
 use serde::Serialize;
 
-use super::tables::{print, read_table, trials};
+use super::tables::{note_warnings, paired, print, read_table, trials};
 use crate::cli::{ExitStatus, Format, Printer};
 
 /// Arguments of `rehearse budget`.
@@ -101,14 +101,13 @@ impl BudgetArgs {
     /// # Errors
     /// If a table cannot be read, the tables share no policy, or nothing within reach is enough.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let real = trials(read_table(&self.real, printer)?)?;
         let pairs = match &self.imagined {
-            Some(path) => Some(Pairs::new(&real, &trials(read_table(path, printer)?)?)?),
+            Some(imagined) => Some(paired(&self.real, imagined, printer)?),
             None => None,
         };
         let cells = match &pairs {
             Some(pairs) => states(pairs)?,
-            None => alone(&real)?,
+            None => alone(&trials(read_table(&self.real, printer)?)?)?,
         };
         let warnings = pairs.as_ref().map_or(&[][..], Pairs::warnings);
         match (self.half_width, self.trials) {
@@ -120,11 +119,7 @@ impl BudgetArgs {
             (None, Some(count)) => self.spend(count, &cells, pairs.as_ref(), printer)?,
             (None, None) => bail!("ask with `--half-width` or `--trials`"),
         }
-        if self.format != Format::Json {
-            for warning in warnings {
-                printer.note(&format!("warning [{}]: {warning}", warning.code()));
-            }
-        }
+        note_warnings(printer, self.format, warnings);
         Ok(ExitStatus::Success)
     }
 

@@ -6,12 +6,11 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use rehearse_calibration::calibrate::{Calibration, Options, calibrate};
 use rehearse_calibration::estimate::{JudgeCounts, Method};
-use rehearse_calibration::pairs::Pairs;
 use rehearse_calibration::reliability::{Binning, Reliability};
 use rehearse_scenarios::seed::Seed;
 use rehearse_scoring::report::{Column, Table as Report, Value};
 
-use super::tables::{print, read_table, trials};
+use super::tables::{note_warnings, paired, print};
 use crate::cli::{ExitStatus, Format, Printer};
 
 /// Arguments of `rehearse calibrate`.
@@ -72,8 +71,7 @@ impl CalibrateArgs {
     /// # Errors
     /// If a table cannot be read, or the tables share no policy.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let real = trials(read_table(&self.real, printer)?)?;
-        let imagined = trials(read_table(&self.imagined, printer)?)?;
+        let pairs = paired(&self.real, &self.imagined, printer)?;
         let judge = match (self.judge_successes, self.judge_failures) {
             (Some((successes_seen, successes)), Some((failures_seen, failures))) => {
                 Some(JudgeCounts { successes, successes_seen, failures, failures_seen })
@@ -93,7 +91,7 @@ impl CalibrateArgs {
             seed: Seed::root(self.seed),
             ..Options::default()
         };
-        let answer = calibrate(&Pairs::new(&real, &imagined)?, &options)?;
+        let answer = calibrate(&pairs, &options)?;
         let mut tables = vec![rates(&answer)?];
         if !answer.differences.is_empty() {
             tables.push(differences(&answer)?);
@@ -102,11 +100,7 @@ impl CalibrateArgs {
             tables.push(diagram(reliability)?);
         }
         print(printer, self.format, &answer, &tables)?;
-        if self.format != Format::Json {
-            for warning in &answer.warnings {
-                printer.note(&format!("warning [{}]: {warning}", warning.code()));
-            }
-        }
+        note_warnings(printer, self.format, &answer.warnings);
         Ok(ExitStatus::Success)
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use rehearse_calibration::pairs::Pairs;
+use rehearse_calibration::warning::CalibrationWarning;
 use rehearse_scoring::report::{self, Table as Report, render};
 use rehearse_scoring::trial::{
     AggregateTable, Limits, Reading, Table, Trial, TrialTable, Verdict, read,
@@ -42,6 +44,22 @@ pub(super) fn trials(reading: Reading) -> anyhow::Result<TrialTable> {
     match reading.table {
         Table::Trials(table) => Ok(table),
         Table::Aggregate(table) => expand(&table, &reading.file),
+    }
+}
+
+/// The trials of two tables, paired.
+pub(super) fn paired(real: &Path, imagined: &Path, printer: &Printer) -> anyhow::Result<Pairs> {
+    let real = trials(read_table(real, printer)?)?;
+    let imagined = trials(read_table(imagined, printer)?)?;
+    Ok(Pairs::new(&real, &imagined)?)
+}
+
+/// Says what a reader of the printed tables should know; the JSON forms hold it themselves.
+pub(super) fn note_warnings(printer: &Printer, format: Format, warnings: &[CalibrationWarning]) {
+    if format != Format::Json {
+        for warning in warnings {
+            printer.note(&format!("warning [{}]: {warning}", warning.code()));
+        }
     }
 }
 
