@@ -124,7 +124,9 @@ fn edges(predictions: &Predictions<'_>, binning: Binning) -> Result<Vec<f64>, Ca
         Binning::EqualMass(_) => {
             let mut sorted = predictions.predicted().to_vec();
             sorted.sort_by(f64::total_cmp);
-            shares.map(|share| quantile(&sorted, share)).collect()
+            // By way of per cent, as scikit-learn: the last bit decides where an edge meets a
+            // prediction.
+            shares.map(|share| quantile(&sorted, share * 100.0 / 100.0)).collect()
         }
     })
 }

@@ -35,21 +35,12 @@ struct Curves {
 #[test]
 fn diagrams_and_brier_scores_are_those_of_scikit_learn() {
     let fixture: Fixture = fixture("reliability.json");
-    let mut compared = 0;
     for (i, case) in fixture.cases.iter().enumerate() {
         let predictions = Predictions::new(&case.predicted, &case.observed).unwrap();
-        // A quantile that falls on a prediction is an edge which that prediction equals but for
-        // NumPy's rounding, and the rounding then decides on its bin.
-        let last = case.predicted.len() - 1;
-        let on_a_prediction = (1..case.bins).any(|edge| (edge * last).is_multiple_of(case.bins));
         for (binning, [observed, predicted]) in [
             (Binning::EqualWidth(case.bins), &case.curves.uniform),
             (Binning::EqualMass(case.bins), &case.curves.quantile),
         ] {
-            if on_a_prediction && matches!(binning, Binning::EqualMass(_)) {
-                continue;
-            }
-            compared += 1;
             let diagram = Diagram::of(&predictions, binning, 0.95).unwrap();
             assert_eq!(diagram.bins.len(), observed.len(), "case {i}, {binning:?}");
             for (bin, (y, p)) in diagram.bins.iter().zip(observed.iter().zip(predicted)) {
@@ -59,7 +50,6 @@ fn diagrams_and_brier_scores_are_those_of_scikit_learn() {
             close(i, "Brier", Brier::of(&predictions, &diagram).score, case.brier, 1e-12);
         }
     }
-    assert!(compared > fixture.cases.len(), "only {compared} diagrams were compared");
 }
 
 #[test]
