@@ -1,5 +1,7 @@
 //! The distribution of a statistic over resamples, and the intervals read off it.
 
+use rayon::prelude::*;
+
 use super::error::BootstrapError;
 use crate::interval::{Interval, IntervalMethod};
 use crate::special::{normal_cdf, normal_quantile};
@@ -32,7 +34,7 @@ impl Replicates {
         if 2 * undefined > resamples {
             return Err(BootstrapError::Undefined { undefined, resamples });
         }
-        values.sort_unstable_by(f64::total_cmp);
+        values.par_sort_unstable_by(f64::total_cmp);
         Ok(Self { sorted: values, undefined })
     }
 

@@ -53,39 +53,43 @@ impl Stream {
         }
     }
 
-    /// The sum of `values` (one at least) at `count` uniform places.
+    /// The sum of `count` values drawn uniformly from the first `bound` of `table`, whose length is
+    /// a power of two.
     ///
     /// A word yields as many places as leave it 16 bits to spare, so that no place is favoured by
     /// more than 2⁻¹⁶ of its odds: it would take billions of resamples to notice.
     #[inline]
-    pub(crate) fn sum_of(&mut self, values: &[f64], count: usize) -> f64 {
-        match values.len() {
-            0..=64 => self.sum_by::<8>(values, count),
-            65..=4_096 => self.sum_by::<4>(values, count),
-            4_097..=65_536 => self.sum_by::<3>(values, count),
-            _ => self.sum_by::<1>(values, count),
+    pub(crate) fn sum_of(&mut self, table: &[f64], bound: usize, count: usize) -> f64 {
+        match bound {
+            0..=64 => self.sum_by::<8>(table, bound, count),
+            65..=4_096 => self.sum_by::<4>(table, bound, count),
+            4_097..=65_536 => self.sum_by::<3>(table, bound, count),
+            _ => self.sum_by::<1>(table, bound, count),
         }
     }
 
     /// [`sum_of`](Self::sum_of) with `PLACES` places from a word: each is the whole part of the
     /// word as a fraction times the bound, and the fraction that is left gives the next.
     #[inline]
-    fn sum_by<const PLACES: usize>(&mut self, values: &[f64], count: usize) -> f64 {
-        let bound = values.len() as u128;
+    fn sum_by<const PLACES: usize>(&mut self, table: &[f64], bound: usize, count: usize) -> f64 {
+        let bound = bound as u128;
+        // A place is below the bound, and so below the table's length: the mask changes nothing,
+        // but lets the compiler see it.
+        let mask = table.len() - 1;
         let mut sums = [0.0_f64; PLACES];
-        for _ in 0..count / PLACES {
+        let mut add = |sums: &mut [f64]| {
             let mut fraction = self.bits();
-            for sum in &mut sums {
+            for sum in sums {
                 let product = u128::from(fraction) * bound;
-                *sum += values[(product >> 64) as usize];
+                *sum += table[(product >> 64) as usize & mask];
                 fraction = product as u64;
             }
+        };
+        for _ in 0..count / PLACES {
+            add(&mut sums);
         }
-        let mut fraction = self.bits();
-        for sum in sums.iter_mut().take(count % PLACES) {
-            let product = u128::from(fraction) * bound;
-            *sum += values[(product >> 64) as usize];
-            fraction = product as u64;
+        if !count.is_multiple_of(PLACES) {
+            add(&mut sums[..count % PLACES]);
         }
         sums.iter().sum()
     }

@@ -9,10 +9,34 @@ const LARGEST: usize = 4_096;
 /// many values.
 #[derive(Clone, Debug)]
 pub(crate) struct Tuples {
-    values: Vec<f64>,
+    values: Table,
     /// Sums of every ordered tuple; equal to `values` if `length` is 1.
-    sums: Vec<f64>,
+    sums: Table,
     length: usize,
+}
+
+/// Numbers to draw from, padded with zeros to a power of two.
+#[derive(Clone, Debug)]
+struct Table {
+    padded: Vec<f64>,
+    len: usize,
+}
+
+impl Table {
+    fn new(mut numbers: Vec<f64>) -> Self {
+        let len = numbers.len();
+        numbers.resize(len.next_power_of_two(), 0.0);
+        Self { padded: numbers, len }
+    }
+
+    fn numbers(&self) -> &[f64] {
+        &self.padded[..self.len]
+    }
+
+    #[inline]
+    fn sum(&self, stream: &mut Stream, count: usize) -> f64 {
+        stream.sum_of(&self.padded, self.len, count)
+    }
 }
 
 impl Tuples {
@@ -23,19 +47,20 @@ impl Tuples {
             sums = sums.iter().flat_map(|sum| values.iter().map(move |v| sum + v)).collect();
             length += 1;
         }
-        Self { values: values.to_vec(), sums, length }
+        Self { values: Table::new(values.to_vec()), sums: Table::new(sums), length }
     }
 
     /// The sum of as many values as the sample has, drawn from it with replacement.
     #[inline]
     pub(crate) fn resampled_sum(&self, stream: &mut Stream) -> f64 {
-        let n = self.values.len();
-        stream.sum_of(&self.sums, n / self.length) + stream.sum_of(&self.values, n % self.length)
+        let (tuples, singles) = (self.values.len / self.length, self.values.len % self.length);
+        let sum = self.sums.sum(stream, tuples);
+        if singles == 0 { sum } else { sum + self.values.sum(stream, singles) }
     }
 
     /// The sample.
     pub(crate) fn values(&self) -> &[f64] {
-        &self.values
+        self.values.numbers()
     }
 }
 
@@ -47,9 +72,9 @@ mod tests {
     fn sums_are_those_of_all_tuples() {
         let tuples = Tuples::new(&[0.0, 1.0, 10.0]);
         // Never longer than the sample itself.
-        assert_eq!((tuples.length, tuples.sums.len()), (3, 27));
-        assert_eq!(tuples.sums.iter().filter(|&&sum| sum == 11.0).count(), 6);
-        assert_eq!(tuples.sums.iter().filter(|&&sum| sum == 30.0).count(), 1);
+        assert_eq!((tuples.length, tuples.sums.len), (3, 27));
+        assert_eq!(tuples.sums.numbers().iter().filter(|&&sum| sum == 11.0).count(), 6);
+        assert_eq!(tuples.sums.numbers().iter().filter(|&&sum| sum == 30.0).count(), 1);
     }
 
     #[test]
