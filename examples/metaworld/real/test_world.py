@@ -17,6 +17,8 @@ if importlib.util.find_spec("metaworld") is None:
 from world import RIG, TASKS, MetaWorld, draw_start  # isort: skip  # it chooses the graphics
 from experts import Behaviour, Expert
 
+import mujoco  # isort: skip  # after `world`
+
 
 @pytest.fixture(params=TASKS)
 def env(request: pytest.FixtureRequest) -> Iterator[MetaWorld]:
@@ -92,6 +94,36 @@ def test_an_expert_refuses_what_no_simulator_showed(env: MetaWorld) -> None:
     assert expert.infer(shown)["actions"].shape == (1, 4)
     with pytest.raises(LookupError):
         expert.infer(shown | {"images": {"front": 255 - image}})
+
+
+def test_no_pixel_misses_what_is_not_drawn(env: MetaWorld) -> None:
+    actions = np.random.default_rng(1).uniform(-1, 1, (5, 4)).astype(np.float32)
+    env.reset(seed=2)
+    env.render()
+    meshes, model = env._meshes, env.simulator.model
+    hidden = 0
+    for action in actions.repeat(6, axis=0):
+        env.step(action)
+        image = env.render().copy()
+        hidden += int((model.geom_group[meshes._geoms] != meshes._groups).sum())
+        model.geom_group[meshes._geoms] = meshes._groups
+        env._renderer.update_scene(env.simulator.data, env._camera)
+        env._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        env._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        assert np.array_equal(env._renderer.render(), image)
+    assert hidden > 0
+
+
+def test_images_are_rendered_as_often_as_asked() -> None:
+    seldom = MetaWorld("door-open-v3", render_every=3)
+    seldom.reset(seed=2)
+    shown = [seldom.render().copy()]
+    for _ in range(6):
+        seldom.step(np.ones(4, np.float32))
+        shown.append(seldom.render().copy())
+    seldom.close()
+    changed = [not np.array_equal(a, b) for a, b in zip(shown, shown[1:], strict=False)]
+    assert changed == [False, False, True, False, False, True]
 
 
 def test_the_rig_of_noise_is_that_of_the_world() -> None:

@@ -127,13 +127,14 @@ class MetaWorld(gymnasium.Env[Vector, npt.NDArray[np.float32]]):
             buffer.offwidth, buffer.offheight = SIDE, SIDE
             self._renderer = mujoco.Renderer(simulator.model, SIDE, SIDE)
             self._meshes = Meshes(simulator.model)
+            self._camera = mujoco.MjvCamera()
+            self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+            self._camera.lookat[:] = LOOKAT
+            self._camera.distance = DISTANCE
+            self._camera.azimuth, self._camera.elevation = AZIMUTH, ELEVATION
         renderer = self._renderer
-        camera = mujoco.MjvCamera()
-        camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-        camera.lookat[:] = LOOKAT
-        camera.distance, camera.azimuth, camera.elevation = DISTANCE, AZIMUTH, ELEVATION
         self._meshes.hide_unseen(simulator.model, simulator.data)
-        renderer.update_scene(simulator.data, camera)
+        renderer.update_scene(simulator.data, self._camera)
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         self.shown = renderer.render()
