@@ -83,6 +83,15 @@ impl PlannerConfig {
         })
     }
 
+    /// The policy that a file configures, called `name`; paths in it are relative to it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read) and [`policy`](Self::policy).
+    pub fn load(path: &Path, name: &str, device: DeviceChoice) -> Result<PlannerPolicy> {
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        Self::read(path)?.policy(name, folder, device)
+    }
+
     /// The policy called `name`, with its own instance of the model; paths are relative to
     /// `folder`.
     ///

@@ -61,6 +61,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
         | RunError::UnknownTask { .. }
         | RunError::TooFewStarts { .. }
         | RunError::NotSupported { .. }
+        | RunError::Planner { .. }
         | RunError::Name(_)
         | RunError::Settle { .. }
         | RunError::Judge { .. }

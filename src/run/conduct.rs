@@ -1,10 +1,11 @@
 //! A run from its plan to its table.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rehearse_planner::config::PlannerConfig;
 use rehearse_policy_bridge::closed_loop::{
     Cancel, Event, Lane, Latency, LoopOptions, StaleActions, Summary, Trial as LoopTrial,
     WhileWaiting, run,
@@ -94,7 +95,7 @@ pub fn conduct(
         .suite
         .policies
         .iter()
-        .map(|entry| connect(entry, session, *patience))
+        .map(|entry| connect(entry, &plan.folder, session, *device, *patience))
         .collect::<Result<Vec<_>, _>>()?;
     let records = plan
         .suite
@@ -225,7 +226,9 @@ fn in_flight(capacity: Option<usize>, policies: usize) -> Result<Option<usize>, 
 
 fn connect(
     entry: &PolicyEntry,
+    folder: &Path,
     session: &ZenohSession,
+    device: DeviceChoice,
     patience: ClientOptions,
 ) -> Result<Box<dyn Policy>, RunError> {
     match entry.source() {
@@ -234,10 +237,12 @@ fn connect(
                 .map_err(|source| RunError::Bridge { what: format!("policy {name:?}"), source })?;
             Ok(Box::new(policy))
         }
-        PolicySource::Planner(path) => Err(RunError::NotSupported {
-            what: format!("planner {}", path.display()),
-            advice: "serve it over zenoh and state its name",
-        }),
+        // An instance of its own: what a policy imagines never touches the world that judges it.
+        PolicySource::Planner(path) => {
+            let policy = PlannerConfig::load(&folder.join(path), &entry.name, device)
+                .map_err(|source| RunError::Planner { name: entry.name.clone(), source })?;
+            Ok(Box::new(policy))
+        }
     }
 }
 

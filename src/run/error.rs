@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rehearse_planner::PlanError;
 use rehearse_policy_bridge::closed_loop::LoopError;
 use rehearse_policy_bridge::zenoh::{BridgeError, NameError};
 use rehearse_scenarios::interface::InterfaceError;
@@ -50,6 +51,15 @@ pub enum RunError {
         wanted: u64,
         /// Episodes that there are.
         found: usize,
+    },
+    /// A planner of the suite cannot be made.
+    #[error("planner {name:?} cannot be made")]
+    Planner {
+        /// The policy's name in the suite.
+        name: String,
+        /// The cause.
+        #[source]
+        source: PlanError,
     },
     /// An episode of the log is too short to play back.
     #[error("episode {episode} of the log cannot be played back")]

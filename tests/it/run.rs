@@ -330,3 +330,43 @@ fn a_learned_world_gives_evidence_of_its_fidelity() {
     assert_eq!(trust["judge"]["same_rule"], false);
     assert!(trust["judge"]["corrected"][0]["value"].is_number());
 }
+
+#[test]
+fn a_planner_is_a_policy_of_a_suite_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let example = root().join("examples/metaworld");
+    let checkpoint = example.join("metaworld.safetensors");
+    let planner = format!(
+        "checkpoint = {checkpoint:?}\nexecute = 4\n\
+         bounds = [[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]]\n\
+         [search]\nblocks = 2\nblock_steps = 4\niterations = 1\n\
+         optimizer = {{ kind = \"cem\", candidates = 4, elites = 2 }}\n\
+         [[objective]]\nkind = \"success\"\nweight = 1.0\n"
+    );
+    let suite = format!(
+        "name = \"plans\"\nworld = {{ kind = \"learned\", checkpoint = {checkpoint:?} }}\n\
+         logs = {:?}\nhorizon = 8\n\
+         [[policy]]\nname = \"thinker\"\nplanner = \"planner.toml\"\n\
+         [[task]]\nname = \"drawer-open-v3\"\ninstruction = \"open the drawer\"\n\
+         starts = {{ split = \"eval\", count = 1 }}\n",
+        example.join("starts")
+    );
+    fs::write(path("suite.toml"), suite).unwrap();
+    let run_it = |out: &str| {
+        let arguments = ["run", &path("suite.toml").display().to_string(), "--out"];
+        rehearse(arguments.into_iter().chain([path(out).to_str().unwrap()]))
+    };
+    fs::write(path("planner.toml"), &planner).unwrap();
+    for out in ["once", "again"] {
+        let run = run_it(out);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    let table = |out: &str| fs::read(path(out).join("trials.parquet")).unwrap();
+    assert_eq!(table("once"), table("again"));
+
+    fs::write(path("planner.toml"), planner.replace("candidates = 4", "candidates = 0")).unwrap();
+    let run = run_it("refused");
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.contains("thinker"), "{run:?}");
+}

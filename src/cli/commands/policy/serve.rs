@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use rehearse_planner::config::PlannerConfig;
 use rehearse_policy_bridge::zenoh::{Name, Server, ServerOptions};
 use rehearse_scenarios::action::ActionChunk;
 use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_scenarios::interface::{Policy, PolicyInfo};
 use rehearse_scenarios::local::{ConstantPolicy, NoisePolicy, Recording, ReplayPolicy};
 use rehearse_scenarios::log::RobotLog;
+use rehearse_world_model::device::DeviceChoice;
 
 use crate::cli::connection::ConnectionArgs;
 use crate::cli::{ExitStatus, Printer};
@@ -20,6 +22,8 @@ use crate::policy;
 pub enum ServeCommand {
     /// A policy that `rehearse policy clone` trained
     Clone(CloneArgs),
+    /// A planner: it imagines where candidate plans lead and does the best
+    Planner(PlannerArgs),
     /// Actions drawn evenly between the bounds of each channel
     Noise(NoiseArgs),
     /// The same action always
@@ -38,6 +42,23 @@ pub struct CloneArgs {
     /// The name to serve under; that of its recipe if not stated
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Arguments of `rehearse policy serve planner`.
+///
+/// Example: `rehearse policy serve planner examples/metaworld/planner.toml`
+#[derive(Debug, Args)]
+pub struct PlannerArgs {
+    /// The planner's configuration (TOML): checkpoint, search, limits, objective, goals
+    config: PathBuf,
+    /// The name to serve under
+    #[arg(long, default_value = "planner")]
+    name: String,
+    /// Where to compute: `cpu` or `cuda:N`
+    #[arg(long, default_value = "cpu")]
+    device: DeviceChoice,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -119,6 +140,9 @@ impl ServeCommand {
                 let policy = policy::load(&file)?;
                 let name = name.unwrap_or_else(|| policy.info().name.clone());
                 (Box::new(policy.named(name)), connection)
+            }
+            Self::Planner(PlannerArgs { config, name, device, connection }) => {
+                (Box::new(PlannerConfig::load(&config, &name, device)?), connection)
             }
             Self::Noise(NoiseArgs { rig, serve }) => {
                 let info = serve.info("noise", rig.read()?);
