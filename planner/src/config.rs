@@ -19,7 +19,7 @@ use crate::objective::{Goal, GoalSource, Term};
 use crate::optimizer::{Search, SearchSettings};
 use crate::policy::PlannerPolicy;
 
-/// Frames that a trained model imagines well enough to plan in: two of its longest chunks.
+/// Most steps that a plan may look ahead: two of the model's longest chunks.
 const LONGEST_HORIZON: usize = 64;
 
 /// A planner as its file states it.
@@ -133,7 +133,7 @@ impl PlannerConfig {
         let refuse = |name, got: String, accepted| Err(PlanError::Setting { name, got, accepted });
         let horizon = self.search.horizon_steps();
         if horizon > LONGEST_HORIZON {
-            let accepted = "of 64 steps at most: the model is not trained to look further ahead";
+            let accepted = "of 64 steps at most, two of the model's longest chunks";
             return refuse("search.blocks × search.block_steps", horizon.to_string(), accepted);
         }
         if !(1..=horizon).contains(&self.executed()) {

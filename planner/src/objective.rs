@@ -83,7 +83,7 @@ const fn two() -> usize {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distance {
-    /// Mean absolute difference of latents (V-JEPA 2-AC, eq. 5).
+    /// Mean absolute difference of latents (V-JEPA 2-AC's cost).
     L1,
     /// Root mean square difference of pixels, as far as latents tell.
     #[default]
