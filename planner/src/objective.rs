@@ -258,7 +258,7 @@ impl Cost<'_> {
         let unit = self.limits.unit_from_actions(actions)?;
         let steps = unit.dim(1)?;
         if steps < 2 {
-            return Ok(unit.sum((1, 2))?.affine(0.0, 0.0)?);
+            return Ok(Tensor::zeros(unit.dim(0)?, unit.dtype(), unit.device())?);
         }
         let change = (unit.narrow(1, 1, steps - 1)? - unit.narrow(1, 0, steps - 1)?)?;
         Ok(change.sqr()?.mean((1, 2))?)
@@ -314,4 +314,49 @@ fn depth(futures: &Futures, low: &[f32], high: &[f32]) -> Result<Tensor> {
         .min(D::Minus1)?
         .relu()?;
     Ok(inside.mean(1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn futures(states: &[[f32; 2]]) -> Futures {
+        let device = &Device::Cpu;
+        let flat = states.concat();
+        let states = Tensor::from_vec(flat, (1, states.len(), 2), device).unwrap();
+        let none = Tensor::zeros((1, 1), candle_core::DType::F32, device).unwrap();
+        Futures { latents: none.clone(), states, success: none }
+    }
+
+    #[test]
+    fn depth_in_a_box_is_the_share_of_the_way_to_its_middle() {
+        // In the middle, half way in by the first channel, and outside.
+        let futures = futures(&[[1.0, 5.0], [0.5, 5.0], [3.0, 5.0]]);
+        let depth = depth(&futures, &[0.0], &[2.0]).unwrap().to_vec1::<f32>().unwrap();
+        assert!((depth[0] - 0.5).abs() < 1e-6, "{depth:?}");
+        // The channel that is nearest to a side counts.
+        let both = super::depth(&futures, &[0.0, 4.9], &[2.0, 5.9]).unwrap();
+        assert!((both.to_vec1::<f32>().unwrap()[0] - 0.4 / 3.0).abs() < 1e-5, "{both}");
+    }
+
+    #[test]
+    fn the_last_frame_or_the_mean_is_taken() {
+        let each = Tensor::new(&[[1.0_f32, 2.0, 6.0]], &Device::Cpu).unwrap();
+        assert_eq!(taken(&each, Over::Last).unwrap().to_vec1::<f32>().unwrap(), [6.0]);
+        assert_eq!(taken(&each, Over::Mean).unwrap().to_vec1::<f32>().unwrap(), [3.0]);
+    }
+
+    #[test]
+    fn what_cannot_be_weighed_is_refused() {
+        assert!(Term::Success { weight: f64::NAN }.validate(2).is_err());
+        assert!(Term::Uncertainty { weight: 1.0, draws: 1 }.validate(2).is_err());
+        let region = |low: &[f32], high: &[f32]| {
+            Term::KeepOut { weight: 1.0, low: low.to_vec(), high: high.to_vec() }.validate(2)
+        };
+        assert!(region(&[0.0], &[1.0]).is_ok());
+        assert!(region(&[1.0], &[0.0]).is_err());
+        assert!(region(&[0.0, 0.0, 0.0], &[1.0, 1.0, 1.0]).is_err());
+    }
 }

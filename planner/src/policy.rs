@@ -240,7 +240,7 @@ mod tests {
             "[tokens]\nheight = 4\nwidth = 8\npatch = 4\ncoefficients = 6\n\
              [expert]\nwidth = 32\nlayers = 1\nheads = 4\ncondition = 16\n\
              [instruction]\nwidth = 8\nwords = 3\nbuckets = 32\n\
-             [state]\nwidth = 16\nscene = 8\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
+             [state]\nwidth = 16\nscene = 8\nforecast = 3\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
         )
         .unwrap();
         let variables = Variables::new(Seed::root(1));
@@ -316,6 +316,22 @@ mod tests {
             // A gradient search relaxes the gripper, so its costs are those of other plans.
             assert!(gradient || again.cost <= plan.cost, "{optimizer}");
         }
+    }
+
+    #[test]
+    fn the_rest_of_a_plan_is_where_the_next_search_starts() {
+        let policy = planner(CEM, SUCCESS);
+        let unit =
+            Tensor::new(&[[[1.0_f32, 1.5], [2.0, 2.5], [3.0, 3.5], [4.0, 4.5]]], &Device::Cpu);
+        let unit = unit.unwrap();
+        let after = |steps: usize| {
+            let shifted = policy.shifted(&unit, steps).unwrap();
+            shifted.narrow(2, 0, 1).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        // Blocks of two steps; a block that is half done is not done.
+        assert_eq!(after(0), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(after(3), [2.0, 3.0, 4.0, 4.0]);
+        assert_eq!(after(100), [4.0, 4.0, 4.0, 4.0]);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use rehearse_policy_bridge::closed_loop::{
     WhileWaiting, run,
 };
 use rehearse_policy_bridge::zenoh::{ClientOptions, Name, RemotePolicy, Session as ZenohSession};
-use rehearse_scenarios::embodiment::{Channel, ChannelKind, Embodiment};
 use rehearse_scenarios::episode::Episode;
 use rehearse_scenarios::interface::{Policy, World as _};
 use rehearse_scenarios::log::RobotLog;
@@ -22,6 +21,7 @@ use rehearse_scenarios::time::SimDuration;
 use rehearse_scoring::sequential::SettleOptions;
 use rehearse_scoring::trial::TrialTable;
 use rehearse_world_model::device::DeviceChoice;
+use rehearse_world_model::statistics::stated_positions;
 
 use super::journal::Entry;
 use super::manifest::{LogRecord, Manifest, PolicyRecord};
@@ -120,16 +120,13 @@ pub fn conduct(
     onlooker.starts(plan, &rig, folder.entries().len());
     let mut follow = until.map(|options| Follow::new(plan, options)).transpose()?;
     let mut settled = settle::read(out)?.is_some();
-    if settled {
-        cancel.cancel();
-    }
     if let Some(follow) = &mut follow {
         for entry in folder.entries().values() {
             settled |= follow.sees_settled(entry)?;
         }
-        if settled {
-            cancel.cancel();
-        }
+    }
+    if settled {
+        cancel.cancel();
     }
 
     let witness = learned
@@ -150,7 +147,7 @@ pub fn conduct(
             Lane { in_flight, ..lane }
         })
         .collect();
-    let hand = hand_of(&rig);
+    let hand = stated_positions(&rig);
     let (began, mut trials, mut steps) = (Instant::now(), 0, 0);
     let mut observe = |event: Event<'_>| match event {
         Event::Census { .. } | Event::Started { .. } => Ok(()),
@@ -311,16 +308,6 @@ pub(super) fn to_loop(
         policy_seed: trial.policy_seed,
         horizon: trial.horizon,
     }
-}
-
-/// Proprioceptive channels that state where the hand is.
-fn hand_of(rig: &Embodiment) -> Vec<usize> {
-    let states_place = |channel: &Channel| match channel.kind {
-        Some(kind) => kind == ChannelKind::Position,
-        None => matches!(channel.name.as_str(), "x" | "y" | "z"),
-    };
-    let channels = rig.proprioception.iter().enumerate();
-    channels.filter(|(_, channel)| states_place(channel)).map(|(index, _)| index).collect()
 }
 
 /// Length of the hand's path.

@@ -12,6 +12,8 @@ use crate::judge::rule_of;
 
 /// Trials imagined at once.
 const BATCH: usize = 16;
+/// Steps that the second draw of a success may take longer.
+const BEYOND: usize = 8;
 
 /// Imagines the sample again that the suite asks for, a batch at a time; what has been is not
 /// imagined a third time. Without stored episodes nothing is, for their actions are needed.
@@ -40,7 +42,13 @@ pub(super) fn sample(
                 let entry = &plan.suite.policies[trial.policy];
                 let chunk = policies.get(trial.policy).map_or(1, |policy| policy.chunk);
                 let execute = entry.execute.map_or(chunk, |execute| execute as usize);
-                jobs.push(Job { trial: to_loop(trial, &plan.suite, starts, None), first, execute });
+                let succeeded = folder
+                    .entries()
+                    .get(trial.id.as_str())
+                    .is_some_and(|entry| entry.outcome == "success");
+                let beyond = if succeeded { BEYOND } else { 0 };
+                let trial = to_loop(trial, &plan.suite, starts, None);
+                jobs.push(Job { trial, first, execute, beyond });
             }
         }
         if !jobs.is_empty() {

@@ -100,9 +100,10 @@ fn learned(
     let identity = format!("checkpoint {}", manifest.digest);
     let judge = judge(path, check, &identity)?;
     let fidelity = manifest.fidelity.or_else(|| {
-        // What `rehearse fidelity` wrote beside the checkpoint.
+        // What `rehearse fidelity` wrote beside the checkpoint; that of another one says nothing.
         let text = std::fs::read(path.with_file_name("fidelity.json")).ok()?;
-        serde_json::from_slice(&text).ok()
+        let beside = serde_json::from_slice::<serde_json::Value>(&text).ok()?;
+        (beside["checkpoint"] == *manifest.digest).then_some(beside)
     });
     let split = manifest.training.split;
     let learned = Some(Learned { model, split, fidelity, judge });

@@ -130,20 +130,23 @@ impl Default for InstructionConfig {
     }
 }
 
-/// The recurrent model of proprioception.
+/// The recurrent model of proprioception and of what it foresees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StateConfig {
-    /// Width of the memory. Default 160.
+    /// Width of the memory. Default 256.
     pub width: usize,
     /// Width of the summary of the first frame and the instruction that it starts from; 0 to
-    /// leave them out. Default 32.
+    /// leave them out. Default 64.
     pub scene: usize,
+    /// Leading coefficients of each patch that are foreseen and shown to the experts; 0 to foresee
+    /// neither the picture nor success. Default 24.
+    pub forecast: usize,
 }
 
 impl Default for StateConfig {
     fn default() -> Self {
-        Self { width: 160, scene: 32 }
+        Self { width: 256, scene: 64, forecast: 24 }
     }
 }
 
@@ -214,6 +217,13 @@ impl ModelConfig {
         }
         if state.scene > 16_384 {
             return Err(refuse("state.scene", state.scene, "it must be in 0..=16384"));
+        }
+        if state.forecast > tokens.coefficients {
+            return Err(refuse(
+                "state.forecast",
+                state.forecast,
+                format!("a patch has {} coefficients", tokens.coefficients),
+            ));
         }
         for (key, value, divisor, of) in [
             ("tokens.patch", tokens.height, tokens.patch, "tokens.height"),

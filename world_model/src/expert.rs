@@ -3,7 +3,8 @@
 //! ```text
 //! first frame, last frames (lightly noised) ──► blocks ──► keys, values     once per chunk
 //! noise ──► blocks (attend to instruction, context, each other) ──► velocity    once per step
-//!             ▲ modulated per frame group by noise level, actions and proprioception
+//!   ▲         ▲ modulated per frame group by noise level, actions and proprioception
+//!   the coarse picture that the state model foresees
 //! ```
 //!
 //! Attention within a chunk is full; context never sees the chunk (block-causal, as LingBot-World
@@ -34,6 +35,8 @@ pub struct ExpertShape {
     pub context_groups: usize,
     /// Values that a frame group is conditioned on.
     pub conditions: usize,
+    /// Leading coefficients of a patch that are foreseen before it is drawn; 0 for none.
+    pub foreseen: usize,
     /// Width of the instruction's vectors.
     pub instruction: usize,
     /// Width of a token.
@@ -76,7 +79,7 @@ pub struct ContextInput {
 #[derive(Clone, Debug)]
 pub struct ChunkContext {
     caches: Vec<Cache>,
-    /// Embedded last frame and places, `(batch, groups, patches, width)`.
+    /// Embedded last frame, places and what is foreseen, `(batch, groups, patches, width)`.
     base: Tensor,
     /// Embedded conditions without the noise level, `(batch, groups, condition)`.
     conditions: Tensor,
@@ -96,6 +99,7 @@ pub struct Expert {
     recent: Linear,
     last: Linear,
     noisy: Linear,
+    foreseen: Option<Linear>,
     instruction: Vec<Linear>,
     blocks: Vec<Block>,
     modulation: Linear,
@@ -126,6 +130,9 @@ impl Expert {
             recent: linear(token, width, &vb.pp("recent"))?,
             last: linear(c, width, &vb.pp("last"))?,
             noisy: linear(token, width, &vb.pp("noisy"))?,
+            foreseen: (shape.foreseen > 0)
+                .then(|| linear_zero(shape.pack * shape.foreseen, width, &vb.pp("foreseen")))
+                .transpose()?,
             instruction: (0..shape.layers)
                 .map(|layer| linear(shape.instruction, 2 * width, &vb.pp("instruction").pp(layer)))
                 .collect::<candle_core::Result<_>>()?,
@@ -146,10 +153,17 @@ impl Expert {
     /// # Shapes
     /// - `input`: see [`ContextInput`]
     /// - `conditions`: of the chunk's frame groups, `(batch, groups, conditions)`
+    /// - `foreseen`: leading coefficients foreseen in the chunk, as their difference to the last
+    ///   context frame, `(batch, groups, patches, pack × foreseen)`
     ///
     /// # Errors
     /// A tensor error if a shape disagrees.
-    pub fn context(&self, input: &ContextInput, conditions: &Tensor) -> Result<ChunkContext> {
+    pub fn context(
+        &self,
+        input: &ContextInput,
+        conditions: &Tensor,
+        foreseen: Option<&Tensor>,
+    ) -> Result<ChunkContext> {
         let known = 1 + self.shape.context_groups;
         let first = self.first.forward(&input.first)?.unsqueeze(1)?;
         let recent = self.recent.forward(&input.recent)?;
@@ -177,11 +191,11 @@ impl Expert {
         let (b, groups, _) = conditions.dims3()?;
         let last = self.last.forward(&input.last)?.unsqueeze(1)?;
         let last = last.broadcast_as((b, groups, self.shape.patches, self.shape.width))?;
-        Ok(ChunkContext {
-            caches,
-            base: self.placed(&last, known)?,
-            conditions: self.embed_conditions(conditions, known)?,
-        })
+        let mut base = self.placed(&last, known)?;
+        if let (Some(map), Some(foreseen)) = (&self.foreseen, foreseen) {
+            base = (base + map.forward(foreseen)?)?;
+        }
+        Ok(ChunkContext { caches, base, conditions: self.embed_conditions(conditions, known)? })
     }
 
     /// The velocity of the flow at `x`.

@@ -8,6 +8,7 @@ use rehearse_scenarios::seed::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::check_rig;
+use crate::counterfactual::{Counterfactual, counterfactual};
 use crate::error::Result;
 use crate::metrics::{psnr, quantile, roc_auc, ssim};
 use crate::model::WorldModel;
@@ -20,7 +21,7 @@ use crate::statistics::position_channels;
 pub const FORMAT: u32 = 1;
 
 /// Probability from which the judge says that the task is done.
-const DONE: f32 = 0.5;
+pub(crate) const DONE: f32 = 0.5;
 
 /// Bins of rollout depth: name, first frame, first frame after. The start is frame 0.
 const DEPTHS: [(&str, usize, usize); 6] = [
@@ -43,11 +44,13 @@ pub struct FidelityOptions {
     pub batch: usize,
     /// Seed of the imagination's noise.
     pub seed: u64,
+    /// Digest of the checkpoint, for the record.
+    pub checkpoint: Option<String>,
 }
 
 impl Default for FidelityOptions {
     fn default() -> Self {
-        Self { split: "test".to_owned(), episodes: None, batch: 16, seed: 0 }
+        Self { split: "test".to_owned(), episodes: None, batch: 16, seed: 0, checkpoint: None }
     }
 }
 
@@ -57,6 +60,9 @@ impl Default for FidelityOptions {
 pub struct Fidelity {
     /// Version of this format.
     pub format: u32,
+    /// Digest of the checkpoint that was measured, where one was.
+    #[serde(default)]
+    pub checkpoint: Option<String>,
     /// Name of the split.
     pub split: String,
     /// Episodes replayed.
@@ -67,6 +73,10 @@ pub struct Fidelity {
     pub router: RouterFidelity,
     /// The judge, task by task.
     pub judge: Vec<JudgeFidelity>,
+    /// How far courses of action from one start are told from each other, where the split holds
+    /// episodes that begin alike.
+    #[serde(default)]
+    pub counterfactual: Option<Counterfactual>,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
@@ -133,7 +143,7 @@ pub fn fidelity(
     check_rig(&model.embodiment, log.embodiment())?;
     let truths = Truth::read_split(model, log, &options.split, options.episodes)?;
     let mut rows = Vec::new();
-    let mut judged = Vec::new();
+    let mut mixture = Vec::new();
     let seed = Seed::root(options.seed).child("fidelity");
     let mut routings = vec![("mixture".to_owned(), Routing::Learned)];
     routings.extend(
@@ -148,7 +158,7 @@ pub fn fidelity(
             for (truth, replay) in some.iter().zip(Replay::run(model, some, routing, seed)?) {
                 frames.extend(compare(model, truth, &replay)?);
                 if routing == Routing::Learned {
-                    judged.push(replay.success.iter().any(|&p| p >= DONE));
+                    mixture.push(replay);
                 }
             }
         }
@@ -162,13 +172,16 @@ pub fn fidelity(
         rows.extend(summarise(name, &frames));
     }
     note("asking router and judge");
+    let judged = mixture.iter().map(|r| r.success.iter().any(|&p| p >= DONE)).collect::<Vec<_>>();
     Ok(Fidelity {
         format: FORMAT,
+        checkpoint: options.checkpoint.clone(),
         split: options.split.clone(),
         episodes: truths.len(),
         rows,
         router: router(model, &truths)?,
         judge: judge(model, &truths, &judged)?,
+        counterfactual: counterfactual(model, &truths, &mixture)?,
         notes: vec!["LPIPS and FVD: not computed, no network weights given".to_owned()],
     })
 }

@@ -9,7 +9,7 @@ use crate::judge::JudgeInput;
 use crate::model::WorldModel;
 use crate::nn::ops::repeat_rows;
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
-use crate::rollout::Dream;
+use crate::rollout::{Dream, Plan};
 
 /// What follows from each of several action sequences.
 #[derive(Clone, Debug)]
@@ -40,7 +40,8 @@ impl WorldModel {
         }
         let mut known = dream.known.repeat(count)?;
         let mut memory = dream.memory.repeat(count)?;
-        let (mut latents, mut states) = (Vec::new(), Vec::new());
+        let first = repeat_rows(&dream.known.first, count)?;
+        let (mut latents, mut states, mut foreseen) = (Vec::new(), Vec::new(), Vec::new());
         let mut done = 0;
         while done < steps {
             let used = (steps - done).min(MAX_BASE_CHUNKS * BASE_CHUNK);
@@ -51,16 +52,21 @@ impl WorldModel {
             let mut parts = vec![chunk];
             parts.extend((used..frames).map(|_| last.clone()));
             let chunk = Tensor::cat(&parts, 1)?;
-            let (predicted, memories) = self.state.roll(&memory, &chunk)?;
+            let rolled = self.state.roll(&memory, &chunk)?;
+            let picture = rolled.foreseen.as_ref().map(|f| f.picture(&first)).transpose()?;
             let normal = self.statistics.normal_action(&chunk)?;
             let seeds = |name: &str| vec![seed.child(name).index(dream.step() + done as u64)];
             let [context, flow] = self.chunk_noise(seeds, frames)?;
             let noise = [repeat_rows(&context, count)?, repeat_rows(&flow, count)?];
-            let made = self.chunk(frames / BASE_CHUNK - 1, &known, noise, &normal, &predicted)?;
+            let plan = Plan { actions: &normal, states: &rolled.states, picture: picture.as_ref() };
+            let made = self.chunk(frames / BASE_CHUNK - 1, &known, noise, plan)?;
             let made = made.narrow(1, 0, used)?.contiguous()?;
-            let predicted = predicted.narrow(1, 0, used)?.contiguous()?;
+            let predicted = rolled.states.narrow(1, 0, used)?.contiguous()?;
             known.advance(&made, &predicted, &normal.narrow(1, 0, used)?)?;
-            memory = memories[used - 1].clone();
+            memory = rolled.memories[used - 1].clone();
+            if let Some(rolled) = rolled.foreseen {
+                foreseen.push(rolled.success.narrow(1, 0, used)?);
+            }
             latents.push(made);
             states.push(predicted);
             done += used;
@@ -68,13 +74,18 @@ impl WorldModel {
         let (latents, states) = (Tensor::cat(&latents, 1)?, Tensor::cat(&states, 1)?);
         let all = count * steps;
         let pooled = InstructionEncoder::pool(&dream.known.instruction)?;
-        let success = self.judge.probability(&JudgeInput {
+        let foreseen = match &foreseen[..] {
+            [] => None,
+            parts => Some(Tensor::cat(parts, 1)?.flatten_all()?),
+        };
+        let input = JudgeInput {
             frame: &latents.flatten(0, 1)?,
             first: &repeat_rows(&dream.known.first, all)?,
             state: &states.flatten(0, 1)?,
             first_state: &repeat_rows(&dream.known.first_state, all)?,
             instruction: &repeat_rows(&pooled, all)?,
-        })?;
+        };
+        let success = self.judge.probability(&input, foreseen.as_ref())?;
         Ok(Futures { latents, states, success: success.reshape((count, steps))? })
     }
 }
@@ -93,20 +104,19 @@ mod tests {
         let start = sample_starts(1).remove(0);
         let seen = start.observation.unwrap();
         let mut dream = Dream::begin(&model, &seen, &start.instruction, start.seed).unwrap();
-        let chunk = actions(21).view().iter().copied().collect::<Vec<_>>();
+        let longest = Routing::Fixed { expert: MAX_BASE_CHUNKS - 1 };
+        // Two chunks, so that the second goes by what the first came to.
+        let chunk = actions(48).view().iter().copied().collect::<Vec<_>>();
         let back = chunk.iter().map(|value| -value).collect::<Vec<_>>();
         let both = [chunk.clone(), back].concat();
-        let candidates = Tensor::from_vec(both, (2, 21, 2), model.device()).unwrap();
+        let candidates = Tensor::from_vec(both, (2, 48, 2), model.device()).unwrap();
         let futures = model.futures(&dream, &candidates, start.seed).unwrap();
-        assert_eq!(futures.success.dims(), [2, 21]);
-        let longest = Routing::Fixed { expert: MAX_BASE_CHUNKS - 1 };
-        // The rollout cuts the last five frames off as a chunk of its own.
         let imagined = model.imagine(vec![(&mut dream, &chunk)], longest).unwrap().remove(0);
-        let ours = futures.latents.get(0).unwrap().narrow(0, 0, 16).unwrap();
-        assert_eq!(ours.dims(), imagined.latents.narrow(0, 0, 16).unwrap().dims());
-        let states = |tensor: &Tensor| tensor.to_vec2::<f32>().unwrap();
-        assert_eq!(states(&futures.states.get(0).unwrap()), states(&imagined.states));
-        assert_ne!(states(&futures.states.get(1).unwrap()), states(&imagined.states));
+        let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(flat(&futures.latents.get(0).unwrap()), flat(&imagined.latents));
+        assert_eq!(flat(&futures.states.get(0).unwrap()), flat(&imagined.states));
+        assert_eq!(flat(&futures.success.get(0).unwrap()), imagined.success);
+        assert_ne!(flat(&futures.latents.get(1).unwrap()), flat(&imagined.latents));
     }
 
     #[test]

@@ -4,14 +4,16 @@
 //! # What this crate does
 //! - cuts episodes into chunks by their actions ([`partition`], LongScape's Algorithm 1);
 //! - turns frames into a few tokens and back ([`tokenizer`]);
-//! - predicts proprioception from actions ([`state_model`]), and pixels from context, actions and
-//!   proprioception with one of four diffusion transformers ([`expert`], [`experts`], [`flow`]),
+//! - predicts proprioception from actions by a recurrent memory ([`state_model`]), which foresees
+//!   the coarse picture and success too ([`forecast`]), and pixels from context, actions and what
+//!   is predicted with one of four diffusion transformers ([`expert`], [`experts`], [`flow`]),
 //!   chosen by a router ([`router`], [`routing`]);
-//! - says how likely the task is done ([`judge`]);
+//! - says how likely the task is done, from what is seen and what is foreseen ([`judge`]);
 //! - imagines many trials at once ([`rollout`]) and shows them as a [`world`], or many futures of
 //!   one trial ([`futures`]), which is what a planner asks for;
 //! - trains all of it from robot logs in resumable stages ([`train`]), keeps it in checked files
-//!   ([`checkpoint`]) and measures how faithful it is ([`fidelity`]).
+//!   ([`checkpoint`]) and measures how faithful it is ([`fidelity`],
+//!   [`counterfactual`], [`filmstrip`]).
 //!
 //! # What this crate does not do
 //! It knows no robot: sizes, cameras, channels and rate come from the log and the config. It runs
@@ -21,13 +23,14 @@
 //! ```text
 //! first frame, last frames ─► tokenizer ─► context ──┐
 //! actions ─► state model ─► proprioception ─┬─► router ─► expert 8 | 16 | 24 | 32 ─► latents ─► tokenizer ─► frames
-//!         └─────────────────────────────────┘                                    └─► judge ─► success
+//!     │          └────────► coarse picture ─┤                                    └─► judge ─► success
+//!     └─────────────────────────────────────┘            foreseen success ────────────┘
 //! ```
 //!
 //! # From the papers, and what is different
 //! LongScape conditions on text and the first frame; conditioning on actions, frame by frame by
-//! adaptive normalisation, follows LingBot-World §3.3.2, and is ours here, as are the state model,
-//! the judge, a router that sees the pending actions, and a tokeniser that is linear per patch
+//! adaptive normalisation, follows LingBot-World §3.3.2, and is ours here, as are the state model
+//! and what it foresees, the judge, a router that sees the pending actions, and a tokeniser that is linear per patch
 //! position. Rectified flow and lightly noised context are PAN's (§3.3).
 //!
 //! # Example
@@ -65,16 +68,20 @@
 pub mod checkpoint;
 pub mod conditions;
 pub mod config;
+pub mod counterfactual;
 pub mod device;
 pub mod error;
 pub mod expert;
 pub mod experts;
 pub mod fidelity;
+pub mod filmstrip;
 pub mod flow;
+pub mod forecast;
 pub mod futures;
 pub mod instruction;
 pub mod judge;
 pub mod judged;
+mod known;
 pub mod metrics;
 pub mod model;
 pub mod nn;

@@ -89,7 +89,13 @@ impl WorldModel {
             )?,
             experts,
             router: Router::new(&config.router, router, &vb.pp("router"))?,
-            judge: Judge::new(config.judge.width, words, &statistics, &vb.pp("judge"))?,
+            judge: Judge::new(
+                config.judge.width,
+                words,
+                config.state.forecast > 0,
+                &statistics,
+                &vb.pp("judge"),
+            )?,
             statistics,
             config: config.clone(),
             embodiment: embodiment.clone(),
@@ -125,6 +131,23 @@ impl WorldModel {
         let change = latents.broadcast_sub(&last.unsqueeze(1)?)?;
         self.tokenizer.pack(&change.broadcast_div(&self.statistics.flow_scale)?)
     }
+
+    /// A foreseen picture as the experts read it: its difference to the last context frame, in
+    /// their scale, packed.
+    ///
+    /// # Shapes
+    /// - `picture`: `(batch, frames, patches, foreseen coefficients)`
+    /// - `last`: `(batch, patches, coefficients)`
+    /// - returns: `(batch, groups, patches, pack × foreseen coefficients)`
+    ///
+    /// # Errors
+    /// A tensor error if a shape disagrees.
+    pub fn foreseen_tokens(&self, picture: &Tensor, last: &Tensor) -> Result<Tensor> {
+        let kept = picture.dim(3)?;
+        let last = last.narrow(2, 0, kept)?.contiguous()?.unsqueeze(1)?;
+        let scale = self.statistics.flow_scale.narrow(1, 0, kept)?.contiguous()?;
+        self.tokenizer.pack(&picture.broadcast_sub(&last)?.broadcast_div(&scale)?)
+    }
 }
 
 /// The sizes of the experts for a rig.
@@ -145,6 +168,7 @@ pub fn expert_shape(config: &ModelConfig, embodiment: &Embodiment) -> Result<Exp
         pack: config.tokens.pack,
         context_groups: config.expert.context / config.tokens.pack,
         conditions: condition_values(config.tokens.pack, actions, states),
+        foreseen: config.state.forecast,
         instruction: config.instruction.width,
         width: config.expert.width,
         layers: config.expert.layers,

@@ -90,9 +90,9 @@ impl Truth {
             (1, steps, controls),
             device,
         )?;
-        let (predicted, _) = model.state.roll(&memory, &actions)?;
+        let predicted = model.state.roll(&memory, &actions)?;
         let mut states = self.state(0).to_vec();
-        states.extend(predicted.flatten_all()?.to_vec1::<f32>()?);
+        states.extend(predicted.states.flatten_all()?.to_vec1::<f32>()?);
         let made = decisions(model, &self.episode, &states, &[])?;
         let rows = made
             .iter()
@@ -116,13 +116,14 @@ impl Truth {
         let device = model.device();
         let words = model.instruction.encode(&self.episode.instruction, device)?.unsqueeze(0)?;
         let state = Tensor::from_slice(&self.episode.states, (frames, self.channels), device)?;
-        let probability = model.judge.probability(&JudgeInput {
+        let input = JudgeInput {
             frame: &self.latents,
             first: &repeat_rows(&self.latents.narrow(0, 0, 1)?, frames)?,
             first_state: &repeat_rows(&state.narrow(0, 0, 1)?, frames)?,
             state: &state,
             instruction: &repeat_rows(&InstructionEncoder::pool(&words)?, frames)?,
-        })?;
+        };
+        let probability = model.judge.probability(&input, None)?;
         Ok(probability.to_vec1()?)
     }
 }

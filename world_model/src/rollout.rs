@@ -18,12 +18,13 @@ use crate::expert::ContextInput;
 use crate::flow;
 use crate::instruction::InstructionEncoder;
 use crate::judge::JudgeInput;
+use crate::known::Known;
 use crate::model::WorldModel;
 use crate::nn::ops::repeat_rows;
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
 use crate::router::Router;
 use crate::routing::{PendingFeatures, Routing};
-use crate::state_model::StateMemory;
+use crate::state_model::{Rolled, StateMemory};
 
 /// One imagined trial: what the model remembers of it. Every tensor has one row.
 #[derive(Clone, Debug)]
@@ -35,21 +36,15 @@ pub struct Dream {
     gripper: Option<u64>,
 }
 
-/// What experts go by, batch first.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    /// `(batch, 1 + words, width)`.
-    pub instruction: Tensor,
-    /// Latents of the first frame, `(batch, patches, coefficients)`.
-    pub first: Tensor,
-    /// Proprioception at it, `(batch, channels)`.
-    pub first_state: Tensor,
-    /// Latents of the last frames, `(batch, context, patches, coefficients)`.
-    pub recent: Tensor,
-    /// Proprioception at these, `(batch, context, channels)`.
-    pub recent_states: Tensor,
-    /// The actions that led to these, normalised; 0 before the first.
-    pub recent_actions: Tensor,
+/// What a chunk is imagined by, batch first.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan<'a> {
+    /// Normalised, `(batch, frames, channels)`.
+    pub actions: &'a Tensor,
+    /// Predicted proprioception, `(batch, frames, channels)`.
+    pub states: &'a Tensor,
+    /// Leading coefficients foreseen, `(batch, frames, patches, coefficients)`.
+    pub picture: Option<&'a Tensor>,
 }
 
 /// What was imagined for one trial.
@@ -106,23 +101,8 @@ impl Dream {
             });
         }
         let state = Tensor::from_slice(proprioception, (1, channels), device)?;
-        let context = model.config.expert.context;
-        let actions = model.embodiment.actions.len();
-        let (_, patches, coefficients) = first.dims3()?;
-        let known = Known {
-            instruction: model.instruction.encode(instruction, device)?.unsqueeze(0)?,
-            recent: first
-                .unsqueeze(1)?
-                .broadcast_as((1, context, patches, coefficients))?
-                .contiguous()?,
-            recent_states: state
-                .unsqueeze(1)?
-                .broadcast_as((1, context, channels))?
-                .contiguous()?,
-            recent_actions: Tensor::zeros((1, context, actions), DType::F32, device)?,
-            first: first.clone(),
-            first_state: state.clone(),
-        };
+        let words = model.instruction.encode(instruction, device)?.unsqueeze(0)?;
+        let known = Known::new(model, first, &state, words)?;
         let memory = model.state.begin(&state, first, &[instruction])?;
         Ok(Self { seed, step: 0, known, memory, gripper: None })
     }
@@ -140,11 +120,7 @@ impl Dream {
             return Err(ModelError::size("proprioception", channels, state.len()));
         }
         let state = Tensor::from_slice(state, (1, 1, channels), model.device())?;
-        let replace = |old: &Tensor, new: &Tensor| {
-            Tensor::cat(&[&old.narrow(1, 0, old.dim(1)? - 1)?, new], 1)
-        };
-        self.known.recent = replace(&self.known.recent, &seen)?;
-        self.known.recent_states = replace(&self.known.recent_states, &state)?;
+        self.known.correct(&seen, &state)?;
         self.memory.correct(&state.squeeze(1)?);
         Ok(())
     }
@@ -154,7 +130,7 @@ impl Dream {
     /// # Errors
     /// A tensor error.
     pub fn now(&self) -> Result<Tensor> {
-        self.last()
+        self.known.last()
     }
 
     /// Steps imagined so far.
@@ -171,6 +147,8 @@ struct Pending<'a> {
     done: usize,
     latents: Vec<Tensor>,
     states: Vec<Tensor>,
+    /// Log odds of success that were foreseen, of models that foresee.
+    foreseen: Vec<Tensor>,
     segments: Vec<Segment>,
 }
 
@@ -203,6 +181,7 @@ impl WorldModel {
                 done: 0,
                 latents: Vec::new(),
                 states: Vec::new(),
+                foreseen: Vec::new(),
                 segments: Vec::new(),
             });
         }
@@ -242,7 +221,13 @@ impl WorldModel {
         let actions = Tensor::from_slice(&raw, (active.len(), horizon, channels), self.device())?;
         let memory =
             StateMemory::cat(&active.iter().map(|trial| &trial.dream.memory).collect::<Vec<_>>())?;
-        let (states, memories) = self.state.roll(&memory, &actions)?;
+        let Rolled { states, foreseen, memories } = self.state.roll(&memory, &actions)?;
+        let picture = match &foreseen {
+            Some(foreseen) => {
+                Some(foreseen.picture(&cat(active, |trial| Ok(trial.dream.known.first.clone()))?)?)
+            }
+            None => None,
+        };
         let allowed = left
             .iter()
             .map(|&left| (left / BASE_CHUNK).clamp(1, MAX_BASE_CHUNKS))
@@ -263,19 +248,23 @@ impl WorldModel {
                 Tensor::cat(&parts, 0)
             };
             let (normal, states) = (pick(&normal)?, pick(&states)?);
+            let picture = picture.as_ref().map(pick).transpose()?;
+            let success = foreseen.as_ref().map(|f| pick(&f.success)).transpose()?;
             let dreams = rows.iter().map(|&row| &*active[row].dream).collect::<Vec<_>>();
             let seeds = |name: &str| {
                 dreams.iter().map(|dream| dream.seed.child(name).index(dream.step)).collect()
             };
             let noise = self.chunk_noise(seeds, frames)?;
             let known = Known::cat(&dreams.iter().map(|dream| &dream.known).collect::<Vec<_>>())?;
-            let latents = self.chunk(expert, &known, noise, &normal, &states)?;
+            let plan = Plan { actions: &normal, states: &states, picture: picture.as_ref() };
+            let latents = self.chunk(expert, &known, noise, plan)?;
             for (index, &row) in rows.iter().enumerate() {
                 let used = frames.min(left[row]);
                 let part = |tensor: &Tensor| tensor.narrow(0, index, 1)?.narrow(1, 0, used);
                 let gripper =
                     self.gripper_state(&raw[(row * horizon + used - 1) * channels..][..channels])?;
                 let memory = memories[used - 1].row(row)?;
+                active[row].foreseen.extend(success.as_ref().map(part).transpose()?);
                 active[row].advance(
                     &part(&latents)?,
                     &part(&states)?,
@@ -325,7 +314,7 @@ impl WorldModel {
         match routing {
             Routing::Learned => {
                 let pending = PendingFeatures::stack(&features, self.device())?;
-                let last = cat(active, |trial| trial.dream.last())?;
+                let last = cat(active, |trial| trial.dream.known.last())?;
                 let instruction = cat(active, |trial| Ok(trial.dream.known.instruction.clone()))?;
                 let scores = self.router.forward(&last, &instruction, &pending)?;
                 Router::choose(&scores, allowed)
@@ -346,23 +335,20 @@ impl WorldModel {
     /// # Shapes
     /// - `noise`: of the context, `(batch, 1 + context, patches, coefficients)`, and of the flow,
     ///   `(batch, groups, patches, pack × coefficients)`
-    /// - `actions`: normalised, `(batch, frames, channels)`
-    /// - `states`: `(batch, frames, channels)`
     /// - returns: latents, `(batch, frames, patches, coefficients)`
     pub(crate) fn chunk(
         &self,
         expert: usize,
         known: &Known,
         [context_noise, flow_noise]: [Tensor; 2],
-        actions: &Tensor,
-        states: &Tensor,
+        Plan { actions, states, picture }: Plan<'_>,
     ) -> Result<Tensor> {
         let Known { recent, recent_states, recent_actions, first, first_state, instruction } =
             known;
         let pack = self.tokenizer.pack_frames();
         let context = self.config.expert.context;
         let level = self.config.flow.context_noise;
-        let last = recent.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
+        let last = known.last()?;
         let noisy = flow::noised(recent, &context_noise.narrow(1, 0, context)?, level)?;
         let noisy_first =
             flow::noised(first, &context_noise.narrow(1, context, 1)?.squeeze(1)?, level)?;
@@ -376,7 +362,8 @@ impl WorldModel {
         let anchor = recent_states.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
         let conditions = conditions(&self.statistics, pack, actions, states, &anchor)?;
         let expert: Arc<_> = self.experts.get(expert)?;
-        let prepared = expert.context(&input, &conditions)?;
+        let foreseen = picture.map(|p| self.foreseen_tokens(p, &last)).transpose()?;
+        let prepared = expert.context(&input, &conditions, foreseen.as_ref())?;
         let start = (flow_noise * self.config.flow.temperature)?;
         let count = recent.dim(0)?;
         let end = flow::integrate(start, &flow::schedule(&self.config.flow), |x, k| {
@@ -435,60 +422,19 @@ impl WorldModel {
         let states = Tensor::cat(&trial.states, 1)?.squeeze(0)?;
         let frames = latents.dim(0)?;
         let over = |row: &Tensor| repeat_rows(row, frames);
-        let success = self.judge.probability(&JudgeInput {
+        let foreseen = match &trial.foreseen[..] {
+            [] => None,
+            parts => Some(Tensor::cat(parts, 1)?.squeeze(0)?),
+        };
+        let input = JudgeInput {
             frame: &latents,
             first: &over(&trial.dream.known.first)?,
             state: &states,
             first_state: &over(&trial.dream.known.first_state)?,
             instruction: &over(&InstructionEncoder::pool(&trial.dream.known.instruction)?)?,
-        })?;
+        };
+        let success = self.judge.probability(&input, foreseen.as_ref())?;
         Ok(Imagined { latents, states, success: success.to_vec1()?, segments: trial.segments })
-    }
-}
-
-impl Dream {
-    fn last(&self) -> Result<Tensor> {
-        let recent = &self.known.recent;
-        Ok(recent.narrow(1, recent.dim(1)? - 1, 1)?.squeeze(1)?)
-    }
-}
-
-impl Known {
-    fn map(parts: &[&Self], f: impl Fn(&[&Tensor]) -> candle_core::Result<Tensor>) -> Result<Self> {
-        let of = |field: fn(&Self) -> &Tensor| {
-            f(&parts.iter().map(|part| field(part)).collect::<Vec<_>>())
-        };
-        Ok(Self {
-            instruction: of(|known| &known.instruction)?,
-            first: of(|known| &known.first)?,
-            first_state: of(|known| &known.first_state)?,
-            recent: of(|known| &known.recent)?,
-            recent_states: of(|known| &known.recent_states)?,
-            recent_actions: of(|known| &known.recent_actions)?,
-        })
-    }
-
-    /// Several batches as one.
-    pub fn cat(parts: &[&Self]) -> Result<Self> {
-        Self::map(parts, |tensors| Tensor::cat(tensors, 0))
-    }
-
-    /// One trial as a batch of `count` alike.
-    pub fn repeat(&self, count: usize) -> Result<Self> {
-        Self::map(&[self], |tensors| repeat_rows(tensors[0], count))
-    }
-
-    /// Takes in frames that follow, each `(batch, used, …)`; actions are normalised.
-    pub fn advance(&mut self, latents: &Tensor, states: &Tensor, actions: &Tensor) -> Result<()> {
-        let slide = |old: &Tensor, new: &Tensor| {
-            let keep = old.dim(1)?;
-            let both = Tensor::cat(&[old, new], 1)?;
-            both.narrow(1, both.dim(1)? - keep, keep)?.contiguous()
-        };
-        self.recent = slide(&self.recent, latents)?;
-        self.recent_states = slide(&self.recent_states, states)?;
-        self.recent_actions = slide(&self.recent_actions, actions)?;
-        Ok(())
     }
 }
 

@@ -2,21 +2,25 @@
 //!
 //! It runs open loop: its own predictions are fed back, over whole episodes, in training as in a
 //! rollout. It is told how far the commanded state runs ahead of the reached one, and it starts
-//! from a summary of the first frame, which shows where contact may stop the hand.
+//! from a summary of the first frame, which shows where contact may stop the hand. What else its
+//! memory foresees is read off by [`Forecast`].
 
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use crate::config::{InstructionConfig, StateConfig};
 use crate::error::Result;
+use crate::forecast::{Forecast, Foreseen};
 use crate::instruction::InstructionEncoder;
-use crate::nn::ops::repeat_rows;
+use crate::nn::ops::{self, repeat_rows};
 use crate::nn::{Gru, Linear, linear, linear_scaled};
 use crate::statistics::Statistics;
 
 /// Leading coefficients of each patch that the summary of the scene is made from: the coarse
 /// picture, so that few episodes do not suffice to learn them by heart.
-const SCENE_COEFFICIENTS: usize = 12;
+const SCENE_COEFFICIENTS: usize = 24;
+/// Width of the layer between the coarse picture and its summary, in widths of the summary.
+const SCENE_EXPANSION: usize = 3;
 /// The lead of the command over the state is given in units of this many steps' motion.
 const LEAD_STEPS: f64 = 4.0;
 
@@ -27,15 +31,28 @@ pub struct StateModel {
     start: Linear,
     gru: Gru,
     output: Linear,
+    forecast: Option<Forecast>,
     statistics: Statistics,
 }
 
 #[derive(Clone, Debug)]
 struct Scene {
     image: Linear,
+    summary: Linear,
     /// An encoder of its own: it is trained before the one that the experts share.
     words: InstructionEncoder,
     instruction: Linear,
+}
+
+/// What follows from actions.
+#[derive(Clone, Debug)]
+pub struct Rolled {
+    /// Proprioception after each action, `(batch, steps, channels)`, in the rig's units.
+    pub states: Tensor,
+    /// What is foreseen at each step, of models that foresee.
+    pub foreseen: Option<Foreseen>,
+    /// The memory after each step.
+    pub memories: Vec<StateMemory>,
 }
 
 /// What the model remembers of each trial of a batch.
@@ -58,7 +75,7 @@ impl StateModel {
         statistics: &Statistics,
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
-        let StateConfig { width, scene } = *config;
+        let StateConfig { width, scene, forecast } = *config;
         let (actions, states) = statistics.commanded.weight.dims2()?;
         let (patches, coefficients) = statistics.flow_scale.dims2()?;
         let seen = patches * coefficients.min(SCENE_COEFFICIENTS);
@@ -67,7 +84,8 @@ impl StateModel {
                 .then(|| -> Result<_> {
                     let vb = vb.pp("scene");
                     Ok(Scene {
-                        image: linear(seen, scene, &vb.pp("image"))?,
+                        image: linear(seen, SCENE_EXPANSION * scene, &vb.pp("image"))?,
+                        summary: linear(SCENE_EXPANSION * scene, scene, &vb.pp("summary"))?,
                         words: InstructionEncoder::new(instruction, &vb.pp("words"))?,
                         instruction: linear(instruction.width, scene, &vb.pp("instruction"))?,
                     })
@@ -76,6 +94,9 @@ impl StateModel {
             start: linear(states + scene, width, &vb.pp("start"))?,
             gru: Gru::new(2 * states + actions + scene, width, &vb.pp("gru"))?,
             output: linear_scaled(width, states, 0.1, &vb.pp("output"))?,
+            forecast: (forecast > 0)
+                .then(|| Forecast::new(width + scene, forecast, statistics, &vb.pp("forecast")))
+                .transpose()?,
             statistics: statistics.clone(),
         })
     }
@@ -104,7 +125,8 @@ impl StateModel {
                     .map(|text| scene.words.encode(text, state.device()))
                     .collect::<Result<Vec<_>>>()?;
                 let words = InstructionEncoder::pool(&Tensor::stack(&words, 0)?)?;
-                let sum = (scene.image.forward(&coarse)? + scene.instruction.forward(&words)?)?;
+                let image = ops::gelu(&scene.image.forward(&coarse)?)?;
+                let sum = (scene.summary.forward(&image)? + scene.instruction.forward(&words)?)?;
                 Some(sum.tanh()?)
             }
             None => None,
@@ -122,19 +144,14 @@ impl StateModel {
         })
     }
 
-    /// Proprioception after each action.
+    /// What follows from actions.
     ///
     /// # Shapes
     /// - `actions`: `(batch, steps, action channels)`, in the rig's units
-    /// - returns: `(batch, steps, proprioceptive channels)`, and the memory after each step
     ///
     /// # Errors
     /// A tensor error if a shape disagrees.
-    pub fn roll(
-        &self,
-        memory: &StateMemory,
-        actions: &Tensor,
-    ) -> Result<(Tensor, Vec<StateMemory>)> {
+    pub fn roll(&self, memory: &StateMemory, actions: &Tensor) -> Result<Rolled> {
         let steps = actions.dim(1)?;
         let normal = self.statistics.normal_action(actions)?;
         let lead_scale = (&self.statistics.step_scale * LEAD_STEPS)?;
@@ -158,8 +175,24 @@ impl StateModel {
             states.push(memory.state.clone());
             memories.push(memory.clone());
         }
-        Ok((Tensor::stack(&states, 1)?, memories))
+        let foreseen = match &self.forecast {
+            Some(forecast) => Some(forecast.forward(&remembered(&memories)?)?),
+            None => None,
+        };
+        Ok(Rolled { states: Tensor::stack(&states, 1)?, foreseen, memories })
     }
+}
+
+/// Memory and summary of the scene after each step, `(batch, steps, width + scene)`.
+fn remembered(memories: &[StateMemory]) -> Result<Tensor> {
+    let steps = memories
+        .iter()
+        .map(|memory| match &memory.scene {
+            Some(scene) => Tensor::cat(&[&memory.hidden, scene], 1),
+            None => Ok(memory.hidden.clone()),
+        })
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    Ok(Tensor::stack(&steps, 1)?)
 }
 
 impl StateMemory {

@@ -135,8 +135,16 @@ pub fn motion_channels(embodiment: &Embodiment) -> Vec<usize> {
 }
 
 /// Indices of the proprioceptive channels that are coordinates of the hand, for errors in metres.
+/// Those that count as motion where none is stated to be one.
 pub fn position_channels(embodiment: &Embodiment) -> Vec<usize> {
-    let stated = embodiment
+    let stated = stated_positions(embodiment);
+    if stated.is_empty() { motion_channels(embodiment) } else { stated }
+}
+
+/// Indices of the proprioceptive channels that are stated to be coordinates of the hand, in
+/// metres: by their kind, or where they state none by the names `x`, `y` and `z`.
+pub fn stated_positions(embodiment: &Embodiment) -> Vec<usize> {
+    embodiment
         .proprioception
         .iter()
         .enumerate()
@@ -145,6 +153,5 @@ pub fn position_channels(embodiment: &Embodiment) -> Vec<usize> {
             None => matches!(channel.name.as_str(), "x" | "y" | "z"),
         })
         .map(|(index, _)| index)
-        .collect::<Vec<_>>();
-    if stated.is_empty() { motion_channels(embodiment) } else { stated }
+        .collect()
 }

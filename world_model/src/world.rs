@@ -213,7 +213,7 @@ pub(crate) mod tests {
             "[tokens]\nheight = 4\nwidth = 8\npatch = 4\ncoefficients = 6\n\
              [expert]\nwidth = 32\nlayers = 2\nheads = 4\ncondition = 16\n\
              [instruction]\nwidth = 8\nwords = 3\nbuckets = 32\n\
-             [state]\nwidth = 16\nscene = 8\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
+             [state]\nwidth = 16\nscene = 8\nforecast = 3\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
         )
         .unwrap();
         let variables = Variables::new(Seed::root(1));

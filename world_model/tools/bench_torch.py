@@ -14,7 +14,7 @@ import twin
 
 P, C, PACK, D = 16, 48, 4, 768
 WIDTH, LAYERS, HEADS, CONDITION, EXPANSION = 256, 5, 8, 128, 4
-STATES, ACTIONS, WORDS, INSTRUCTION, SCENE, MEMORY = 4, 4, 13, 64, 32, 160
+STATES, ACTIONS, WORDS, INSTRUCTION, SCENE, MEMORY, AHEAD = 4, 4, 13, 64, 64, 256, 24
 
 
 def tensors():
@@ -28,7 +28,8 @@ def tensors():
     for name, i, o in [
         ("frame", values, CONDITION), ("time", 64, CONDITION), ("mix", CONDITION, CONDITION),
         ("first", C, WIDTH), ("recent", PACK * C, WIDTH), ("last", C, WIDTH),
-        ("noisy", PACK * C, WIDTH), ("modulation", CONDITION, 2 * WIDTH),
+        ("noisy", PACK * C, WIDTH), ("foreseen", PACK * AHEAD, WIDTH),
+        ("modulation", CONDITION, 2 * WIDTH),
         ("output", WIDTH, PACK * C),
     ]:
         linear(f"expert.{name}", i, o)
@@ -46,6 +47,8 @@ def tensors():
     linear("gru.input", 2 * STATES + ACTIONS + SCENE, 3 * MEMORY)
     linear("gru.hidden", MEMORY, 3 * MEMORY)
     linear("gru.output", MEMORY, STATES)
+    linear("forecast.hidden", MEMORY + SCENE, MEMORY + SCENE)
+    linear("forecast.picture", MEMORY + SCENE, P * AHEAD)
     made["basis"], made["mean"] = torch.randn(P, C, D), torch.zeros(P, 1, D)
     return made
 
@@ -70,7 +73,11 @@ def chunk(made, batch):
             fresh = torch.tanh(a[2] + reset * b[2])
             h = (1 - update) * fresh + update * h
             twin.linear(w.pp("gru.output"), h)
-        context = expert.context(first, recent, last, known, words, conditions)
+        memory = torch.zeros(batch, 8, MEMORY + SCENE)
+        hidden = twin.gelu(twin.linear(w.pp("forecast.hidden"), memory))
+        picture = twin.linear(w.pp("forecast.picture"), hidden).unflatten(2, (P, AHEAD))
+        ahead = twin.pack(picture, PACK)
+        context = expert.context(first, recent, last, known, words, conditions, ahead)
         noise = torch.randn(batch, 2, P, PACK * C)
         x = twin.integrate(noise, points, lambda x, k: expert.velocity(x, k, context))
         latents = twin.unpack(x, PACK).reshape(batch * 8, P, C).transpose(0, 1)

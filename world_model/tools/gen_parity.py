@@ -77,9 +77,10 @@ def main():
     first, recent, last = rand(2, 2, 6), rand(2, 1, 2, 24), rand(2, 2, 6)
     known, chunk = rand(2, 2, values), rand(2, 4, values)
     both = words[None].expand(2, -1, -1)
-    context = expert.context(first, recent, last, known, both, chunk)
+    foreseen = rand(2, 4, 2, w["experts.1.foreseen.weight"].shape[0])
+    context = expert.context(first, recent, last, known, both, chunk, foreseen)
     out |= {"flow.first": first, "flow.recent": recent, "flow.last": last}
-    out |= {"flow.known": known, "flow.chunk": chunk}
+    out |= {"flow.known": known, "flow.chunk": chunk, "flow.foreseen": foreseen}
     out["flow.cache_k"] = context[0][1][0]
     noise, k = rand(2, 4, 2, 24), torch.tensor([0.25, 0.75], dtype=torch.float64)
     out |= {"flow.noise": noise, "flow.k": k, "flow.velocity": expert.velocity(noise, k, context)}

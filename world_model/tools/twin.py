@@ -85,7 +85,7 @@ class Expert:
         mixed = F.silu(embedded + linear(self.w.pp("time"), time_waves(k))[:, None])
         return F.silu(linear(self.w.pp("mix"), mixed))
 
-    def context(self, first, recent, last, known_conditions, instruction, conditions):
+    def context(self, first, recent, last, known_conditions, instruction, conditions, foreseen):
         w, s = self.w, self.s
         x = torch.cat([linear(w.pp("first"), first)[:, None], linear(w.pp("recent"), recent)], 1)
         x = self.placed(x, 0)
@@ -99,7 +99,8 @@ class Expert:
         known = known_conditions.shape[1]
         b, g = conditions.shape[:2]
         last = linear(w.pp("last"), last)[:, None].expand(b, g, -1, -1)
-        return caches, self.placed(last, known), self.embed(conditions, known)
+        base = self.placed(last, known) + linear(w.pp("foreseen"), foreseen)
+        return caches, base, self.embed(conditions, known)
 
     def velocity(self, x, k, context):
         caches, base, embedded = context
@@ -173,10 +174,10 @@ class StateModel:
     def begin(self, state, first, texts):
         scene = self.w.pp("scene")
         kept = scene.pp("image")["weight"].shape[0] // first.shape[1]
-        coarse = first[:, :, :kept].flatten(1)
+        image = gelu(linear(scene.pp("image"), first[:, :, :kept].flatten(1)))
         words = torch.stack([encode_instruction(scene.pp("words"), t, state.dtype) for t in texts])
         scene = torch.tanh(
-            linear(scene.pp("image"), coarse) + linear(scene.pp("instruction"), pool(words))
+            linear(scene.pp("summary"), image) + linear(scene.pp("instruction"), pool(words))
         )
         hidden = torch.tanh(linear(self.w.pp("start"), torch.cat([self.normal(state), scene], 1)))
         return hidden, state, state, scene
@@ -202,6 +203,16 @@ class StateModel:
             memories.append((h, state, commanded, scene))
         return torch.stack(states, 1), memories
 
+    def foresee(self, memories):
+        """Change of the leading coefficients since the first frame, and log odds of success."""
+        w = self.w.pp("forecast")
+        x = torch.stack([torch.cat([h, scene], 1) for h, _, _, scene in memories], 1)
+        x = gelu(linear(w.pp("hidden"), x))
+        patches = self.st["flow_scale"].shape[0]
+        change = linear(w.pp("picture"), x).unflatten(2, (patches, -1))
+        change = change * self.st["flow_scale"][:, : change.shape[3]]
+        return change, linear(w.pp("success"), x)[..., 0]
+
 
 def conditions(st, n, actions, states, anchor):
     normal = (states - st["state_mean"]) / st["state_scale"]
@@ -222,14 +233,17 @@ def route(w, last, instruction, pending, heads):
     return linear(w.pp("head"), x.flatten(1))
 
 
-def judge(w, st, frame, first, state, first_state, instruction):
+def judge(w, st, frame, first, state, first_state, instruction, foreseen=None):
     frames = torch.cat([frame.flatten(1), (frame - first).flatten(1)], 1)
     normal = lambda s: (s - st["state_mean"]) / st["state_scale"]
     states = torch.cat([normal(state), normal(state) - normal(first_state)], 1)
     x = linear(w.pp("frame"), frames) + linear(w.pp("state"), states)
     x = gelu(x + linear(w.pp("instruction"), instruction))
     score = linear(w.pp("head"), gelu(linear(w.pp("hidden"), x)))[:, 0]
-    return torch.sigmoid(score * w["platt.slope"] + w["platt.offset"])
+    if foreseen is None:
+        return torch.sigmoid(score * w["platt.slope"] + w["platt.offset"])
+    w = w.pp("imagined")
+    return torch.sigmoid(score * w["slope"] + foreseen * w["foreseen"] + w["offset"])
 
 
 def grip_bits(action, grippers, middle):
@@ -288,12 +302,13 @@ class WorldModel:
         recent_actions = torch.zeros(1, c["context"], actions.shape[1], dtype=state.dtype)
         words = encode_instruction(self.w.pp("instruction"), text, state.dtype)[None]
         memory, before, done = self.state.begin(state, first, [text]), None, 0
-        latents, states, chosen = [], [], []
+        latents, states, chosen, odds = [], [], [], []
         while done < len(actions):
             left = len(actions) - done
             horizon = -(-min(left, LENGTHS * BASE) // BASE) * BASE
             pending = torch.stack([actions[done + min(i, left - 1)] for i in range(horizon)])
             predicted, memories = self.state.roll(memory, pending[None])
+            change, success = self.state.foresee(memories)
             allowed = max(1, min(LENGTHS, left // BASE))
             expert = 0
             if allowed > 1:
@@ -310,7 +325,10 @@ class WorldModel:
             known = self.context_conditions(recent_actions, recent_states, state)
             chunk = conditions(st, n, normal, predicted[:, :frames], recent_states[:, -1])
             model = self.experts[expert]
-            context = model.context(first, pack(recent, n), last, known, words, chunk)
+            kept = change.shape[3]
+            ahead = (first[:, None, :, :kept] + change[:, :frames] - last[:, None, :, :kept])
+            ahead = pack(ahead / st["flow_scale"][:, :kept], n)
+            context = model.context(first, pack(recent, n), last, known, words, chunk, ahead)
             x = torch.zeros(1, frames // n, first.shape[1], n * first.shape[2], dtype=state.dtype)
             points = schedule(c["steps"], c["shift"])
             x = integrate(x, points, lambda x, k: model.velocity(x, k, context))
@@ -324,12 +342,14 @@ class WorldModel:
             before = grip_bits(pending[used - 1], c["grippers"], st["action_middle"])
             latents.append(made[0, :used])
             states.append(predicted[0, :used])
+            odds.append(success[0, :used])
             chosen.append(expert)
             done += used
         latents, states = torch.cat(latents), torch.cat(states)
         f = len(latents)
         over = lambda x: x.expand(f, *x.shape[1:])
         success = judge(
-            self.w.pp("judge"), st, latents, over(first), states, over(state), over(pool(words))
+            self.w.pp("judge"), st, latents, over(first), states, over(state), over(pool(words)),
+            torch.cat(odds),
         )
         return latents, states, success, chosen

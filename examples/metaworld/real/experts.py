@@ -69,14 +69,7 @@ class Expert:
 
     def infer(self, obs: dict[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
         """The next action; raises `LookupError` if no simulator showed this observation."""
-        for room in list(self._rooms):
-            if (
-                room.shown is not None
-                and np.array_equal(room.full[:4].astype(np.float32), obs["state"])
-                and np.array_equal(room.shown, obs["images"]["front"])
-            ):
-                return {"actions": self.act(room)[None]}
-        raise LookupError("no simulator of this process showed this: experts need their own world")
+        return {"actions": self.act(room_of(self._rooms, obs))[None]}
 
     def act(self, room: MetaWorld) -> npt.NDArray[np.float32]:
         """The next action in `room`, of shape (4,), within [-1, 1]."""
@@ -87,6 +80,18 @@ class Expert:
         if self._random.random() < how.eps:
             action = self._random.uniform(-1.0, 1.0, 4)
         return np.clip(action, -1.0, 1.0).astype(np.float32)
+
+
+def room_of(rooms: Sequence[MetaWorld], obs: dict[str, Any]) -> MetaWorld:
+    """The room that showed an observation; raises `LookupError` if none did."""
+    for room in list(rooms):
+        if (
+            room.shown is not None
+            and np.array_equal(room.full[:4].astype(np.float32), obs["state"])
+            and np.array_equal(room.shown, obs["images"]["front"])
+        ):
+            return room
+    raise LookupError("no simulator of this process showed this: experts need their own world")
 
 
 def serve_experts(rooms: Sequence[MetaWorld], rig: Embodiment, session: zenoh.Session) -> None:

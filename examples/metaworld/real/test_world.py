@@ -15,6 +15,7 @@ if importlib.util.find_spec("metaworld") is None:
     pytest.skip("Meta-World is not installed", allow_module_level=True)
 
 from world import RIG, TASKS, MetaWorld, draw_start  # isort: skip  # it chooses the graphics
+from courses import COURSES, Course
 from experts import Behaviour, Expert
 
 import mujoco  # isort: skip  # after `world`
@@ -128,3 +129,17 @@ def test_images_are_rendered_as_often_as_asked() -> None:
 
 def test_the_rig_of_noise_is_that_of_the_world() -> None:
     assert json.loads((Path(__file__).parent / "rig.json").read_text()) == RIG.to_wire()
+
+
+def test_a_course_departs_from_the_expert_at_the_start_it_is_shown(env: MetaWorld) -> None:
+    state, _ = env.reset(seed=11)
+    shown = {"state": state.astype(np.float32), "images": {"front": env.render()}}
+    actions = {name: Course([env], name).infer(shown)["actions"] for name in COURSES}
+    expert, still, late = (actions[f"course-{name}"] for name in ("expert", "still", "late"))
+    assert expert.shape == (64, 4)
+    assert not still.any()
+    assert np.array_equal(late[8:], expert[:-8])
+    assert all(np.abs(course).max() <= 1 for course in actions.values())
+    # The trial itself has not moved, and the expert's course succeeds in it.
+    assert np.array_equal(env.full[:4], state)
+    assert any(env.step(action)[4]["success"] for action in expert)

@@ -1,7 +1,8 @@
 """Four Meta-World tasks as a world of `rehearse`: MuJoCo in the place of the robot.
 
 Camera, state, action and control rate are those of the Meta-World logs. With `--experts`,
-Meta-World's scripted experts are served by this process too (see `experts.py`).
+Meta-World's scripted experts and courses that depart from theirs are served by this process too
+(see `experts.py`, `courses.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import gymnasium
 import mujoco
 import numpy as np
 import numpy.typing as npt
+from courses import serve_courses
 from experts import serve_experts
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from rehearse_bridge import Camera, Channel, Embodiment, Start, open_session, serve_world
@@ -247,6 +249,7 @@ def main() -> None:
     session = open_session(listen=options.listen, connect=options.connect)
     if options.experts:
         serve_experts(rooms, RIG, session)
+        serve_courses(rooms, RIG, session)
     serve_world(
         make,
         name=options.name,

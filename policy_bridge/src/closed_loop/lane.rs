@@ -72,11 +72,12 @@ impl Line {
         let other = format!("policy {:?}", info.name);
         let census = Census::compare("world", world, other, &info.embodiment, Relation::Uses);
         census.check()?;
-        let in_flight = in_flight.unwrap_or_else(|| match info.max_batch {
+        let in_flight = match (info.max_batch, in_flight) {
             // It may hold the state of the one trial that is on.
-            1 => 1,
-            batch => batch.saturating_mul(2).min(MOST_IN_FLIGHT),
-        });
+            (1, _) => 1,
+            (_, Some(most)) => most,
+            (batch, None) => batch.saturating_mul(2).min(MOST_IN_FLIGHT),
+        };
         let projection = Projection::new(world, &info.embodiment);
         let (orders, inbox) = sync_channel(1);
         let batch = batch.unwrap_or(info.max_batch).max(1);

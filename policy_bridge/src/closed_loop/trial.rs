@@ -43,8 +43,9 @@ pub struct Lane {
     /// What the policy's thinking costs in simulated time.
     pub latency: Latency,
     /// Most trials of this lane in flight at once. `None`: twice the policy's `max_batch`, at
-    /// most 128, so that the world has one half to step while the policy thinks about the other;
-    /// one where `max_batch` is 1, for such a policy may hold the state of the one trial that is on.
+    /// most 128, so that the world has one half to step while the policy thinks about the other.
+    /// Always one where `max_batch` is 1: such a policy may hold the state of the one trial that
+    /// is on.
     pub in_flight: Option<usize>,
     /// Most trials handed to the policy in one call. `None`: its `max_batch`. A
     /// [`RemotePolicy`](crate::zenoh::RemotePolicy) splits batches itself and sends the parts at

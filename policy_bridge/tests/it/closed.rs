@@ -113,6 +113,48 @@ fn the_same_seeds_give_the_same_episodes_however_trials_interleave() {
     }
 }
 
+/// A policy that holds the state of one trial, and refuses a second.
+struct OneTrial {
+    info: PolicyInfo,
+    open: Option<TrialHandle>,
+}
+
+impl Policy for OneTrial {
+    fn info(&self) -> &PolicyInfo {
+        &self.info
+    }
+
+    fn begin(&mut self, trials: &[Begin]) -> Result<Vec<PerTrial<()>>, InterfaceError> {
+        let one = |begin: &Begin| match self.open.replace(begin.trial) {
+            None => Ok(()),
+            Some(_) => Err(Fault::new(FaultKind::PolicyCrashed, "another trial is on")),
+        };
+        Ok(trials.iter().map(one).collect())
+    }
+
+    fn act(
+        &mut self,
+        requests: &[(TrialHandle, Observation)],
+    ) -> Result<Vec<PerTrial<ActionChunk>>, InterfaceError> {
+        let chunk = ActionChunk::from_values(2, vec![0.5, 0.0]).unwrap();
+        Ok(requests.iter().map(|_| Ok(chunk.clone())).collect())
+    }
+
+    fn end(&mut self, trials: &[TrialHandle]) {
+        self.open = self.open.filter(|open| !trials.contains(open));
+    }
+}
+
+#[test]
+fn a_policy_of_one_trial_gets_one_whatever_is_allowed() {
+    for in_flight in [None, Some(64)] {
+        let policy = OneTrial { info: info("p", 1, 1), open: None };
+        let lane = Lane { in_flight, ..Lane::new(Box::new(policy), 1, trials("p", 9, 4)) };
+        let (summary, _) = play(&mut AddingWorld::new(1.0), vec![lane]);
+        assert_eq!(summary.lanes[0].voids(), 0, "{summary}");
+    }
+}
+
 #[test]
 fn a_broken_trial_is_void_and_the_others_go_on() {
     let mut world = AddingWorld::new(9.0);

@@ -1,7 +1,7 @@
 //! `rehearse fidelity`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -10,8 +10,12 @@ use rehearse_world_model::checkpoint::load;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
 use rehearse_world_model::fidelity::{Fidelity, FidelityOptions, FidelityRow, fidelity};
+use rehearse_world_model::filmstrip::{Filmstrip, filmstrips};
 
 use crate::cli::{ExitStatus, Format, Printer};
+
+/// Most filmstrips written.
+const STRIPS: usize = 12;
 
 /// Arguments of `rehearse fidelity`.
 ///
@@ -47,6 +51,9 @@ pub struct FidelityArgs {
     /// Also write fidelity.json here
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Also write the episodes that are imagined worst here, as pictures: recorded above imagined
+    #[arg(long, value_name = "DIR")]
+    filmstrips: Option<PathBuf>,
 }
 
 impl FidelityArgs {
@@ -59,23 +66,43 @@ impl FidelityArgs {
             bail!("`fidelity` prints `--format table` or `--format json`");
         }
         let device = self.device.open()?;
-        let (model, _) = load(&self.checkpoint, &device, self.resident)?;
+        let (model, manifest) = load(&self.checkpoint, &device, self.resident)?;
         let log = RobotLog::open(&self.logs).with_context(|| self.logs.display().to_string())?;
         let options = FidelityOptions {
             split: self.split,
             episodes: self.episodes,
             batch: self.batch,
             seed: self.seed,
+            checkpoint: Some(manifest.digest),
         };
         let report = fidelity(&model, &log, &options, &mut |note| printer.note(note))?;
         let json = serde_json::to_string_pretty(&report)?;
         if let Some(path) = self.output {
             std::fs::write(&path, &json).with_context(|| path.display().to_string())?;
         }
+        if let Some(folder) = self.filmstrips {
+            write_strips(&filmstrips(&model, &log, &options, STRIPS)?, &folder)?;
+        }
         let text = if self.format == Format::Json { json } else { table(&report)? };
         printer.data(&text)?;
         Ok(ExitStatus::Success)
     }
+}
+
+fn write_strips(strips: &[Filmstrip], folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for strip in strips {
+        let Filmstrip { episode, task, width, height, pixels, .. } = strip;
+        let word = |success: bool| if success { "success" } else { "failure" };
+        let outcome = strip.outcome.map_or("unknown", word);
+        let name = format!("{episode:04}-{task}-{outcome}-imagined-{}.png", word(strip.imagined));
+        let name = name.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "_");
+        let path = folder.join(name);
+        let size = (u32::try_from(*width)?, u32::try_from(*height)?);
+        image::save_buffer(&path, pixels, size.0, size.1, image::ColorType::Rgb8)
+            .with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn table(report: &Fidelity) -> Result<String, std::fmt::Error> {
@@ -117,6 +144,19 @@ fn table(report: &Fidelity) -> Result<String, std::fmt::Error> {
             judge.confusion,
             cell(judge.imagined_accuracy, 6, 4),
             judge.imagined_confusion,
+        )?;
+    }
+    if let Some(found) = &report.counterfactual {
+        writeln!(
+            text,
+            "{} episodes from {} starts: {:.3} resemble their own recording most (chance {:.3}); \
+             error of differences: picture {:.3}, hand {:.3}",
+            found.episodes,
+            found.starts,
+            found.told,
+            found.chance,
+            found.picture_error,
+            found.hand_error,
         )?;
     }
     for note in &report.notes {

@@ -23,7 +23,8 @@ pub struct TrainArgs {
     /// The logs to learn from, a LeRobotDataset; may be stated more than once
     #[arg(long, value_name = "DIR", required = true)]
     logs: Vec<PathBuf>,
-    /// Go on from this checkpoint rather than from nothing; its model must be the recipe's
+    /// Go on from this checkpoint rather than from nothing; its tokens must be the recipe's, and
+    /// any other part of another size starts anew
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Where to compute: `cpu` or `cuda:N`

@@ -41,6 +41,23 @@ pub(in super::super) struct Job {
     pub first: Waiting,
     /// Actions of each chunk that were executed at once.
     pub execute: usize,
+    /// Steps to go on for by the last action: a first draw that ended at its success leaves the
+    /// other no time to come to it a little later.
+    pub beyond: usize,
+}
+
+impl Job {
+    /// The actions to execute, step by step.
+    fn actions(&self) -> impl Iterator<Item = &Vec<f32>> {
+        let done = self.first.frames.iter().map(|frame| &frame.action);
+        done.chain(
+            self.first
+                .frames
+                .last()
+                .into_iter()
+                .flat_map(|frame| std::iter::repeat_n(&frame.action, self.beyond)),
+        )
+    }
 }
 
 /// Imagines trials again, all at once.
@@ -76,9 +93,9 @@ pub(in super::super) fn draw_again(
         let mut requests = vec![];
         for (place, (job, done)) in jobs.iter().zip(&steps).enumerate() {
             let Ok(done) = done else { continue };
-            let left = job.first.frames.get(done.len()..).unwrap_or_default();
-            let rows = left.iter().take(job.execute.max(1)).flat_map(|frame| &frame.action);
-            let width = left.first().map_or(0, |frame| frame.action.len());
+            let mut left = job.actions().skip(done.len()).peekable();
+            let width = left.peek().map_or(0, |action| action.len());
+            let rows = left.take(job.execute.max(1)).flatten();
             if let Ok(chunk) = ActionChunk::from_values(width, rows.copied().collect()) {
                 requests.push((handle(place), chunk));
             }

@@ -15,6 +15,7 @@ use crate::train::config::ChunkMix;
 use crate::train::data::{Dataset, episode_chunks, gripper_bits};
 use crate::train::episode::LoggedEpisode;
 use crate::train::imagined::ImaginedEpisodes;
+use crate::train::predicted::Predicted;
 use rehearse_scenarios::seed::Seed;
 
 /// Where chunks may be drawn from: a set of episodes with their cuts and events.
@@ -22,7 +23,7 @@ pub(crate) struct ChunkSource<'a> {
     model: &'a WorldModel,
     data: &'a Dataset,
     episodes: &'a [LoggedEpisode],
-    predicted: &'a BTreeMap<usize, Vec<f32>>,
+    predicted: &'a Predicted,
     imagined: Option<&'a ImaginedEpisodes<'a>>,
     /// Per number of base chunks less one: episode and anchor frame of each chunk of the partition.
     aligned: [Vec<(usize, usize)>; 4],
@@ -55,6 +56,8 @@ enum Given {
 pub(crate) struct ChunkBatch {
     pub input: ContextInput,
     pub conditions: Tensor,
+    /// What the state model foresees, as the experts read it.
+    pub foreseen: Option<Tensor>,
     /// What the flow is to reach.
     pub target: Tensor,
 }
@@ -64,7 +67,7 @@ impl<'a> ChunkSource<'a> {
         model: &'a WorldModel,
         data: &'a Dataset,
         episodes: &'a [LoggedEpisode],
-        predicted: &'a BTreeMap<usize, Vec<f32>>,
+        predicted: &'a Predicted,
         imagined: Option<&'a ImaginedEpisodes<'a>>,
     ) -> Result<Self> {
         let middle = model.statistics.action_middle.to_vec1::<f32>()?;
@@ -163,6 +166,7 @@ impl<'a> ChunkSource<'a> {
             (model.embodiment.proprioception.len(), model.embodiment.actions.len());
         let context = model.config.expert.context;
         let (mut first, mut recent, mut chunk) = (Vec::new(), Vec::new(), Vec::new());
+        let mut picture = Vec::new();
         let (mut recent_actions, mut actions) = (Vec::new(), Vec::new());
         let (mut first_states, mut recent_states, mut states) =
             (Vec::new(), Vec::new(), Vec::new());
@@ -171,13 +175,17 @@ impl<'a> ChunkSource<'a> {
             let episode = &self.episodes[episode];
             let (seen, guess) = match (given, self.imagined) {
                 (Given::Imagined, Some(imagined)) => {
-                    (imagined.cache(), imagined.states(episode.index))
+                    (imagined.cache(), imagined.predicted().states(episode.index))
                 }
-                (Given::Predicted, _) => (&self.data.cache, self.predicted.get(&episode.index)),
+                (Given::Predicted, _) => (&self.data.cache, self.predicted.states(episode.index)),
                 (Given::True | Given::Imagined, _) => (&self.data.cache, None),
             };
             self.data.cache.read(episode.index, 0..1, &mut first)?;
             self.data.cache.read(episode.index, anchor + 1..anchor + 1 + frames, &mut chunk)?;
+            if let Some(foreseen) = self.predicted.picture() {
+                // There is no true one: what is foreseen is all that the state model gives.
+                foreseen.read(episode.index, anchor + 1..anchor + 1 + frames, &mut picture)?;
+            }
             let source = guess.unwrap_or(&episode.states);
             let state = |frame: usize| &source[frame * channels..(frame + 1) * channels];
             let action = |frame: usize| &episode.actions[frame * controls..(frame + 1) * controls];
@@ -223,7 +231,15 @@ impl<'a> ChunkSource<'a> {
         let noisy_first = flow::noised(&first, &noise.narrow(1, context, 1)?.squeeze(1)?, level)?;
         let anchor = recent_states.narrow(1, context - 1, 1)?.squeeze(1)?.contiguous()?;
         let pack = model.tokenizer.pack_frames();
+        let kept = model.config.state.forecast;
+        let foreseen = if picture.is_empty() {
+            None
+        } else {
+            let picture = tensor(picture, &[count, frames, p, kept])?;
+            Some(model.foreseen_tokens(&picture, &last)?)
+        };
         Ok(ChunkBatch {
+            foreseen,
             target: model.flow_from_latents(&chunk, &last)?,
             conditions: conditions(&model.statistics, pack, &actions, &states, &anchor)?,
             input: ContextInput {

@@ -63,7 +63,8 @@ impl<'a> ExpertObjective<'a> {
         let noise =
             flow::normal(&[seed.child("noise")], batch.target.dims(), device)?.squeeze(0)?;
         let x = flow::interpolate(&noise, &batch.target, &k)?;
-        let prepared = self.expert.context(&batch.input, &batch.conditions)?;
+        let prepared =
+            self.expert.context(&batch.input, &batch.conditions, batch.foreseen.as_ref())?;
         let guess = self.expert.velocity(&x, &k, &prepared)?;
         let error = (guess - flow::velocity(&noise, &batch.target)?)?;
         Ok(error.sqr()?.broadcast_mul(&self.weight)?.mean_all()?)

@@ -1,6 +1,5 @@
 //! What the model makes of the logged episodes, for the stages that learn from its own mistakes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Tensor;
@@ -12,6 +11,7 @@ use crate::rollout::Dream;
 use crate::routing::Routing;
 use crate::train::cache::TokenCache;
 use crate::train::data::Dataset;
+use crate::train::predicted::Predicted;
 
 /// Episodes imagined at once.
 const BATCH: usize = 32;
@@ -19,8 +19,8 @@ const BATCH: usize = 32;
 /// Logged episodes as the model imagines them, open loop from their first frames.
 pub(crate) struct ImaginedEpisodes<'a> {
     cache: TokenCache,
-    /// The states that imagination went by, `frames × channels` by episode.
-    states: &'a BTreeMap<usize, Vec<f32>>,
+    /// What imagination went by.
+    predicted: &'a Predicted,
 }
 
 impl<'a> ImaginedEpisodes<'a> {
@@ -29,13 +29,13 @@ impl<'a> ImaginedEpisodes<'a> {
     pub fn new(
         model: &WorldModel,
         data: &Dataset,
-        states: &'a BTreeMap<usize, Vec<f32>>,
+        predicted: &'a Predicted,
         routing: Routing,
         (folder, name, fingerprint): (&Path, &str, &str),
         seed: Seed,
     ) -> Result<Self> {
         if let Some(cache) = TokenCache::open(folder, name, fingerprint) {
-            return Ok(Self { cache, states });
+            return Ok(Self { cache, predicted });
         }
         let (patches, coefficients) = (model.tokenizer.patches(), model.tokenizer.coefficients());
         let (channels, controls) =
@@ -67,15 +67,16 @@ impl<'a> ImaginedEpisodes<'a> {
                 writer.add(episode.index, &all.flatten_all()?.to_vec1::<f32>()?)?;
             }
         }
-        Ok(Self { cache: writer.finish()?, states })
+        Ok(Self { cache: writer.finish()?, predicted })
     }
+
     /// The imagined latents.
     pub fn cache(&self) -> &TokenCache {
         &self.cache
     }
 
-    /// The states that imagination went by in an episode, `frames × channels`.
-    pub fn states(&self, episode: usize) -> Option<&Vec<f32>> {
-        self.states.get(&episode)
+    /// What imagination went by.
+    pub fn predicted(&self) -> &Predicted {
+        self.predicted
     }
 }

@@ -51,9 +51,9 @@ impl<'a> JudgeObjective<'a> {
         Self { model, data, imagined, batch, done, open, validation: labelled(&data.validation) }
     }
 
-    /// Raw scores of frames held back, with their labels: of some training frames where none are
-    /// held back.
-    pub fn held_back(&self, imagined: bool) -> Result<(Vec<f32>, Vec<bool>)> {
+    /// Raw scores of frames held back, with the log odds that are foreseen in imagined ones (0
+    /// elsewhere), and their labels: of some training frames where none are held back.
+    pub fn held_back(&self, imagined: bool) -> Result<(Vec<[f32; 2]>, Vec<bool>)> {
         let (episodes, mut frames) = if self.validation.is_empty() {
             let all = self.done.iter().chain(&self.open).copied();
             (&self.data.train, all.step_by(CALIBRATION_STRIDE).collect::<Vec<_>>())
@@ -68,6 +68,12 @@ impl<'a> JudgeObjective<'a> {
             let score = self.scores(episodes, some, None)?.to_device(&Device::Cpu)?;
             scores.extend(score.to_vec1::<f32>()?);
         }
+        let foreseen = frames.iter().map(|label| {
+            let predicted = self.imagined.filter(|_| imagined)?.0.predicted();
+            Some(predicted.success(episodes[label.episode].index)?[label.frame])
+        });
+        let scores = scores.into_iter().zip(foreseen.map(Option::unwrap_or_default));
+        let scores = scores.map(|(seen, foreseen)| [seen, foreseen]).collect();
         Ok((scores, frames.iter().map(|frame| frame.done).collect()))
     }
 
@@ -87,7 +93,8 @@ impl<'a> JudgeObjective<'a> {
             let cache = imagined.map_or(&self.data.cache, |(imagined, _)| imagined.cache());
             cache.read(episode.index, label.frame..label.frame + 1, &mut frame)?;
             self.data.cache.read(episode.index, 0..1, &mut first)?;
-            let guessed = imagined.and_then(|(imagined, _)| imagined.states(episode.index));
+            let guessed =
+                imagined.and_then(|(imagined, _)| imagined.predicted().states(episode.index));
             let at = label.frame * channels;
             state.extend_from_slice(&guessed.unwrap_or(&episode.states)[at..at + channels]);
             first_state.extend_from_slice(&episode.states[..channels]);
@@ -145,6 +152,7 @@ impl Objective for JudgeObjective<'_> {
                 continue;
             }
             let (scores, labels) = self.held_back(imagined)?;
+            let scores = scores.iter().map(|[seen, _]| *seen).collect::<Vec<_>>();
             measured.extend(roc_auc(&scores, &labels).map(|auc| (name.to_owned(), auc)));
         }
         Ok(measured)

@@ -15,6 +15,7 @@ use crate::routing::PendingFeatures;
 use crate::statistics::motion_channels;
 use crate::train::data::{Dataset, episode_chunks, gripper_bits};
 use crate::train::episode::LoggedEpisode;
+use crate::train::predicted::Predicted;
 use crate::train::stage::Objective;
 
 /// Noise on the latents that the router sees, so that it does not learn scenes by heart.
@@ -46,7 +47,7 @@ impl<'a> RouterObjective<'a> {
     pub fn new(
         model: &'a WorldModel,
         data: &'a Dataset,
-        predicted: &BTreeMap<usize, Vec<f32>>,
+        predicted: &Predicted,
         batch: usize,
     ) -> Result<Self> {
         let mut train = Vec::new();
@@ -200,9 +201,6 @@ pub(crate) fn decisions(
     Ok(made)
 }
 
-fn states_of<'a>(
-    episode: &'a LoggedEpisode,
-    predicted: &'a BTreeMap<usize, Vec<f32>>,
-) -> &'a [f32] {
-    predicted.get(&episode.index).unwrap_or(&episode.states)
+fn states_of<'a>(episode: &'a LoggedEpisode, predicted: &'a Predicted) -> &'a [f32] {
+    predicted.states(episode.index).unwrap_or(&episode.states)
 }

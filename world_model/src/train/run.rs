@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use candle_core::{Device, Tensor};
-use rehearse_scenarios::embodiment::Embodiment;
+use candle_core::Tensor;
 use rehearse_scenarios::seed::Seed;
 
-use crate::checkpoint::{Manifest, Storage, TrainingRecord, check_rig, load_tensors, save};
+use crate::checkpoint::{Manifest, Storage, TrainingRecord, save};
 use crate::device::DeviceChoice;
 use crate::error::{ModelError, Result};
 use crate::expert::Expert;
@@ -18,27 +17,20 @@ use crate::judge::platt;
 use crate::model::{WorldModel, expert_shape};
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
 use crate::routing::Routing;
-use crate::tokenizer::{Layout, Tokenizer, fit_basis};
 use crate::train::batch::ChunkSource;
-use crate::train::cache::TokenCache;
 use crate::train::config::TrainConfig;
 use crate::train::data::{Dataset, Split};
 use crate::train::expert_stage::ExpertObjective;
 use crate::train::imagined::ImaginedEpisodes;
+use crate::train::init::read_init;
 use crate::train::judge_stage::{JudgeObjective, has_both_outcomes};
 use crate::train::logs::Logs;
-use crate::train::measure::measure;
+use crate::train::predicted::Predicted;
+use crate::train::prepare::prepare;
 use crate::train::progress::Progress;
 use crate::train::router_stage::RouterObjective;
 use crate::train::stage::Session;
-use crate::train::state_stage::{StateObjective, predict};
-
-/// Name of the token cache.
-const TOKENS: &str = "tokens";
-/// Frames apart at which the change of latents is measured, to scale the experts' target.
-const CHANGE_OVER: [usize; 4] = [2, 4, 8, 16];
-/// The scale of a coefficient's change is kept above this part of the mean.
-const LEAST_CHANGE: f64 = 0.05;
+use crate::train::state_stage::StateObjective;
 
 /// What a training left.
 #[derive(Clone, Debug)]
@@ -57,7 +49,8 @@ pub struct Job<'a> {
     /// The logs to learn from.
     pub logs: &'a Logs,
     /// A checkpoint to go on from: its tokeniser and statistics are kept, its networks are where
-    /// training starts. Its model must be that of the recipe.
+    /// training starts. Its tokens must be those of the recipe; other parts of another size start
+    /// anew.
     pub init: Option<&'a Path>,
     /// Takes the token cache, the saved state and the curves.
     pub folder: &'a Path,
@@ -118,152 +111,6 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Trained> {
     Ok(Trained { checkpoint: checkpoint.to_owned(), manifest })
 }
 
-/// The tensors that a training starts from, and the digest of their checkpoint. The base of the
-/// experts is the mean of its experts, which were specialised from one base themselves.
-fn read_init(
-    path: &Path,
-    config: &TrainConfig,
-    rig: &Embodiment,
-    device: &Device,
-) -> Result<(BTreeMap<String, Tensor>, String)> {
-    let (mut tensors, manifest) = load_tensors(path, device)?;
-    check_rig(&manifest.embodiment, rig)?;
-    if manifest.config != config.model {
-        return Err(ModelError::Checkpoint {
-            path: path.to_owned(),
-            reason: "its model is not the recipe's: state the same [model], or train without it"
-                .to_owned(),
-        });
-    }
-    let of_first = tensors
-        .keys()
-        .filter_map(|name| name.strip_prefix("experts.0.").map(str::to_owned))
-        .collect::<Vec<_>>();
-    for name in of_first {
-        let experts = (0..MAX_BASE_CHUNKS)
-            .filter_map(|index| tensors.remove(&format!("experts.{index}.{name}")))
-            .collect::<Vec<_>>();
-        tensors.insert(format!("experts.base.{name}"), Tensor::stack(&experts, 0)?.mean(0)?);
-    }
-    Ok((tensors, manifest.digest))
-}
-
-/// Fits basis and statistics and fills the token cache, or takes up those of the saved state.
-fn prepare(
-    config: &TrainConfig,
-    logs: &Logs,
-    split: Split,
-    session: &mut Session<'_>,
-    fingerprint: &str,
-) -> Result<Dataset> {
-    let embodiment = logs.embodiment().clone();
-    let fitted = !session.variables.below("statistics.flow_scale").is_empty();
-    let cached = fitted.then(|| TokenCache::open(&session.folder, TOKENS, fingerprint)).flatten();
-    let cache = match cached {
-        Some(cache) => cache,
-        None => fill(config, logs, &split, session, fingerprint)?,
-    };
-    let Split { train, validation } = split;
-    Ok(Dataset { embodiment, train, validation, cache })
-}
-
-fn fill(
-    config: &TrainConfig,
-    logs: &Logs,
-    split: &Split,
-    session: &mut Session<'_>,
-    fingerprint: &str,
-) -> Result<TokenCache> {
-    let device = session.device.clone();
-    let tokens = &config.model.tokens;
-    let layout = Layout::new(tokens, &logs.embodiment().cameras)?;
-    let (patches, values) = (layout.patches(), layout.values());
-    if session.variables.below("tokenizer.basis").is_empty() {
-        session.progress.note("fitting the tokeniser");
-        let frames = sample_frames(config, logs, split, &layout, session.seed)?;
-        let seed = session.seed.child("basis");
-        let fit = fit_basis(&frames, patches, values, tokens.coefficients, seed)?;
-        let mut tensors = measure(logs.embodiment(), &split.train, &device)?;
-        let mut add = |name: &str, values: Vec<f32>, shape: &[usize]| {
-            tensors.insert(name.to_owned(), Tensor::from_vec(values, shape, &device)?);
-            candle_core::Result::Ok(())
-        };
-        add("tokenizer.mean", fit.mean, &[patches, values])?;
-        add("tokenizer.basis", fit.basis, &[patches, tokens.coefficients, values])?;
-        add("tokenizer.scale", fit.scale, &[patches, tokens.coefficients])?;
-        session.variables.assign(&tensors)?;
-    }
-    session.progress.note("filling the token cache");
-    let vb = session.variables.builder(&device, &[]);
-    let tokenizer = Tokenizer::new(tokens, layout.clone(), &vb.pp("tokenizer"))?;
-    let mut writer =
-        TokenCache::create(&session.folder, TOKENS, fingerprint, patches, tokens.coefficients)?;
-    let each = patches * tokens.coefficients;
-    let (mut squares, mut count) = (vec![0.0_f64; each], 0.0_f64);
-    for episode in split.episodes() {
-        let mut pixels = Vec::with_capacity(episode.frames * patches * values);
-        logs.patches(&layout, episode.index, |_, frame| {
-            pixels.extend(frame);
-            Ok(())
-        })?;
-        let latents = tokenizer.encode(pixels, episode.frames, &device)?;
-        let latents = latents.flatten_all()?.to_vec1::<f32>()?;
-        for apart in CHANGE_OVER {
-            for (before, after) in
-                latents.chunks_exact(each).zip(latents.chunks_exact(each).skip(apart)).step_by(4)
-            {
-                count += 1.0;
-                for ((sum, b), a) in squares.iter_mut().zip(before).zip(after) {
-                    *sum += f64::from(a - b).powi(2);
-                }
-            }
-        }
-        writer.add(episode.index, &latents)?;
-    }
-    if session.variables.below("statistics.flow_scale").is_empty() {
-        let scale = change_scale(&squares, count, &device, patches)?;
-        session.variables.assign(&BTreeMap::from([("statistics.flow_scale".to_owned(), scale)]))?;
-    }
-    let cache = writer.finish()?;
-    session.save()?;
-    Ok(cache)
-}
-
-/// The deviation of each coefficient's change, `(patches, coefficients)`, from sums of squares.
-fn change_scale(squares: &[f64], count: f64, device: &Device, patches: usize) -> Result<Tensor> {
-    let each = squares.len();
-    let roots = squares.iter().map(|sum| (sum / count.max(1.0)).sqrt()).collect::<Vec<_>>();
-    let least = LEAST_CHANGE * roots.iter().sum::<f64>() / each as f64;
-    let scale = roots.iter().map(|root| root.max(least).max(1e-6) as f32).collect::<Vec<_>>();
-    Ok(Tensor::from_vec(scale, (patches, each / patches), device)?)
-}
-
-/// Every second frame of episodes in a drawn order, until there are enough.
-fn sample_frames(
-    config: &TrainConfig,
-    logs: &Logs,
-    split: &Split,
-    layout: &Layout,
-    seed: Seed,
-) -> Result<Vec<Vec<f32>>> {
-    let mut order = split.train.iter().map(|episode| episode.index).collect::<Vec<_>>();
-    let seed = seed.child("tokenizer");
-    order.sort_by_key(|&index| seed.index(index as u64).to_u64());
-    let mut frames = Vec::new();
-    for index in order {
-        if frames.len() >= config.tokenizer_frames {
-            break;
-        }
-        logs.patches(layout, index, |frame, patches| {
-            if frame % 2 == 0 {
-                frames.push(patches);
-            }
-            Ok(())
-        })?;
-    }
-    Ok(frames)
-}
-
 fn run_stages(
     config: &TrainConfig,
     data: &Dataset,
@@ -278,8 +125,7 @@ fn run_stages(
         session.run(stage, state, &["state."], &objective)?;
     }
     let model = model_of(config, data, session, &[])?;
-    let mut predicted = predict(&model, data, &data.train)?;
-    predicted.extend(predict(&model, data, &data.validation)?);
+    let predicted = Predicted::new(&model, data, &session.folder)?;
     let shape = expert_shape(&config.model, &data.embodiment)?;
     let trainable = ["experts.base.", "instruction."];
     if !session.is_finished("base") {
@@ -351,7 +197,7 @@ fn run_stages(
 fn imagine_by_base<'a>(
     config: &TrainConfig,
     data: &Dataset,
-    predicted: &'a BTreeMap<usize, Vec<f32>>,
+    predicted: &'a Predicted,
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<ImaginedEpisodes<'a>> {
@@ -370,7 +216,7 @@ fn imagine_by_base<'a>(
 fn run_judge(
     config: &TrainConfig,
     data: &Dataset,
-    predicted: &BTreeMap<usize, Vec<f32>>,
+    predicted: &Predicted,
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<()> {
@@ -393,18 +239,26 @@ fn run_judge(
     let mix = imagined.as_ref().map(|imagined| (imagined, part));
     let objective = JudgeObjective::new(&model, data, mix, config.judge.batch);
     session.run("judge", &config.judge, &["judge."], &objective)?;
+    let one = |value: f32| Tensor::from_vec(vec![value], 1, &session.device);
     let (mut scores, mut labels) = objective.held_back(false)?;
+    let mut found = BTreeMap::new();
     if mix.is_some() {
         let (more, theirs) = objective.held_back(true)?;
-        scores.extend(more);
-        labels.extend(theirs);
+        if config.model.state.forecast > 0 {
+            let weights = platt(&more, &theirs);
+            for (name, value) in ["slope", "foreseen", "offset"].into_iter().zip(weights) {
+                found.insert(format!("judge.imagined.{name}"), one(value)?);
+            }
+        } else {
+            scores.extend(more);
+            labels.extend(theirs);
+        }
     }
-    let [slope, offset] = platt(&scores, &labels);
-    let one = |value: f32| Tensor::from_vec(vec![value], 1, &session.device);
-    session.variables.assign(&BTreeMap::from([
-        ("judge.platt.slope".to_owned(), one(slope)?),
-        ("judge.platt.offset".to_owned(), one(offset)?),
-    ]))?;
+    let scores = scores.into_iter().map(|[seen, _]| [seen]).collect::<Vec<_>>();
+    for (name, value) in ["slope", "offset"].into_iter().zip(platt(&scores, &labels)) {
+        found.insert(format!("judge.platt.{name}"), one(value)?);
+    }
+    session.variables.assign(&found)?;
     session.save()
 }
 

@@ -44,6 +44,15 @@ fn a_checkpoint_is_checked_when_it_is_loaded_and_measured() {
     let outcomes: usize = all.judge.iter().flat_map(|j| j.imagined_confusion).flatten().sum();
     assert_eq!(outcomes, 2);
 
+    // Of the two test episodes each begins elsewhere; of the six others, pairs begin alike, as far
+    // as compression leaves them so.
+    assert_eq!(all.counterfactual, None);
+    let train = FidelityOptions { split: "train".to_owned(), ..options.clone() };
+    let found = fidelity(&model, &log, &train, &mut |_| {}).unwrap().counterfactual.unwrap();
+    assert!((1..=3).contains(&found.starts), "{found:?}");
+    assert_eq!((found.episodes, found.chance), (2 * found.starts, 0.5));
+    assert!((0.0..=1.0).contains(&found.told) && found.hand_error > 0.0, "{found:?}");
+
     // One expert at a time gives the same numbers, and so does the same seed again.
     let (active, _) = load(&checkpoint, &Device::Cpu, Residence::Active).unwrap();
     assert_eq!(fidelity(&active, &log, &options, &mut |_| {}).unwrap(), all);

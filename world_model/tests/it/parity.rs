@@ -70,7 +70,7 @@ fn config() -> ModelConfig {
          [expert]\nwidth = 32\nlayers = 2\nheads = 4\ncondition = 16\n\
          [flow]\ntemperature = 0.0\ncontext_noise = 0.0\n\
          [instruction]\nwidth = 8\nwords = 3\nbuckets = 32\n\
-         [state]\nwidth = 16\nscene = 8\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
+         [state]\nwidth = 16\nscene = 8\nforecast = 3\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
     )
     .unwrap()
 }
@@ -129,7 +129,8 @@ fn a_flow_step_and_a_whole_flow_equal_the_twin() {
         conditions: case("flow.known"),
         instruction: Tensor::stack(&[&words, &words], 0).unwrap(),
     };
-    let context = expert.context(&input, &case("flow.chunk")).unwrap();
+    let context =
+        expert.context(&input, &case("flow.chunk"), Some(&case("flow.foreseen"))).unwrap();
     let velocity = expert.velocity(&case("flow.noise"), &case("flow.k"), &context).unwrap();
     fixture.check("flow.velocity", &velocity);
     let points = flow::schedule(&FlowConfig::default());
@@ -154,15 +155,21 @@ fn cached_context_equals_context_that_is_computed_anew_in_every_step() {
         conditions: case("flow.known"),
         instruction: words,
     };
+    let foreseen = case("flow.foreseen");
     let points = flow::schedule(&FlowConfig::default());
     let run = |cached: bool| {
-        let once = expert.context(&input, &case("flow.chunk")).unwrap();
+        let once =
+            expert.context(&input, &case("flow.chunk"), Some(&case("flow.foreseen"))).unwrap();
         let end = flow::integrate(case("flow.noise"), &points, |x, k| {
             let k = Tensor::full(k as f32, 2, &Device::Cpu)?;
             if cached {
                 expert.velocity(x, &k, &once)
             } else {
-                expert.velocity(x, &k, &expert.context(&input, &case("flow.chunk"))?)
+                expert.velocity(
+                    x,
+                    &k,
+                    &expert.context(&input, &case("flow.chunk"), Some(&foreseen))?,
+                )
             }
         });
         end.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
@@ -179,14 +186,14 @@ fn router_and_judge_equal_the_twin() {
     let words = Tensor::stack(&[&words, &words], 0).unwrap();
     let scores = model.router.forward(case("router.last"), &words, case("router.pending"));
     fixture.check("router.out", &scores.unwrap());
-    let probability = model.judge.probability(&JudgeInput {
+    let input = JudgeInput {
         frame: case("judge.frame"),
         first: case("flow.first"),
         state: case("judge.state"),
         first_state: &case("judge.state").zeros_like().unwrap(),
         instruction: &InstructionEncoder::pool(&words).unwrap(),
-    });
-    fixture.check("judge.out", &probability.unwrap());
+    };
+    fixture.check("judge.out", &model.judge.probability(&input, None).unwrap());
 }
 
 #[test]
