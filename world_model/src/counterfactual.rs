@@ -52,7 +52,7 @@ pub(crate) fn counterfactual(
     replays: &[Replay],
 ) -> Result<Option<Counterfactual>> {
     let groups = groups(truths);
-    let (mut episodes, mut told, mut chance) = (0, 0, 0.0);
+    let (mut episodes, mut told) = (0, 0);
     let (mut picture, mut hand) = ([0.0; 2], [0.0; 2]);
     for group in &groups {
         let frames = group.iter().map(|&index| truths[index].episode.frames - 1).min().unwrap_or(0);
@@ -72,14 +72,13 @@ pub(crate) fn counterfactual(
             }
         }
         episodes += courses.len();
-        chance += 1.0;
     }
     let share = |[error, whole]: [f64; 2]| if whole > 0.0 { error / whole } else { 0.0 };
     Ok((episodes > 0).then(|| Counterfactual {
         starts: groups.len(),
         episodes,
         told: told as f64 / episodes as f64,
-        chance: chance / episodes as f64,
+        chance: groups.len() as f64 / episodes as f64,
         picture_error: share(picture),
         hand_error: share(hand),
     }))

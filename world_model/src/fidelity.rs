@@ -44,13 +44,11 @@ pub struct FidelityOptions {
     pub batch: usize,
     /// Seed of the imagination's noise.
     pub seed: u64,
-    /// Digest of the checkpoint, for the record.
-    pub checkpoint: Option<String>,
 }
 
 impl Default for FidelityOptions {
     fn default() -> Self {
-        Self { split: "test".to_owned(), episodes: None, batch: 16, seed: 0, checkpoint: None }
+        Self { split: "test".to_owned(), episodes: None, batch: 16, seed: 0 }
     }
 }
 
@@ -60,7 +58,7 @@ impl Default for FidelityOptions {
 pub struct Fidelity {
     /// Version of this format.
     pub format: u32,
-    /// Digest of the checkpoint that was measured, where one was.
+    /// Digest of the checkpoint that was measured: for whoever loaded it to say.
     #[serde(default)]
     pub checkpoint: Option<String>,
     /// Name of the split.
@@ -175,7 +173,7 @@ pub fn fidelity(
     let judged = mixture.iter().map(|r| r.success.iter().any(|&p| p >= DONE)).collect::<Vec<_>>();
     Ok(Fidelity {
         format: FORMAT,
-        checkpoint: options.checkpoint.clone(),
+        checkpoint: None,
         split: options.split.clone(),
         episodes: truths.len(),
         rows,

@@ -12,8 +12,8 @@
 //! - imagines many trials at once ([`rollout`]) and shows them as a [`world`], or many futures of
 //!   one trial ([`futures`]), which is what a planner asks for;
 //! - trains all of it from robot logs in resumable stages ([`train`]), keeps it in checked files
-//!   ([`checkpoint`]) and measures how faithful it is ([`fidelity`],
-//!   [`counterfactual`], [`filmstrip`]).
+//!   ([`checkpoint`]) and measures how faithful it is ([`fidelity`], [`counterfactual`],
+//!   [`filmstrip`]).
 //!
 //! # What this crate does not do
 //! It knows no robot: sizes, cameras, channels and rate come from the log and the config. It runs
@@ -30,8 +30,8 @@
 //! # From the papers, and what is different
 //! LongScape conditions on text and the first frame; conditioning on actions, frame by frame by
 //! adaptive normalisation, follows LingBot-World §3.3.2, and is ours here, as are the state model
-//! and what it foresees, the judge, a router that sees the pending actions, and a tokeniser that is linear per patch
-//! position. Rectified flow and lightly noised context are PAN's (§3.3).
+//! and what it foresees, the judge, a router that sees the pending actions, and a tokeniser that is
+//! linear per patch position. Rectified flow and lightly noised context are PAN's (§3.3).
 //!
 //! # Example
 //! ```

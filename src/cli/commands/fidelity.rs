@@ -73,9 +73,9 @@ impl FidelityArgs {
             episodes: self.episodes,
             batch: self.batch,
             seed: self.seed,
-            checkpoint: Some(manifest.digest),
         };
-        let report = fidelity(&model, &log, &options, &mut |note| printer.note(note))?;
+        let mut report = fidelity(&model, &log, &options, &mut |note| printer.note(note))?;
+        report.checkpoint = Some(manifest.digest);
         let json = serde_json::to_string_pretty(&report)?;
         if let Some(path) = self.output {
             std::fs::write(&path, &json).with_context(|| path.display().to_string())?;

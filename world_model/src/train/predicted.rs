@@ -58,6 +58,7 @@ impl Predicted {
         let words = some.iter().map(|e| e.instruction.as_str()).collect::<Vec<_>>();
         let memory = model.state.begin(&batch.start, &batch.first, &words)?;
         let rolled = model.state.roll(&memory, &batch.actions)?;
+        let pictures = rolled.foreseen.as_ref().map(|f| f.picture(&batch.first)).transpose()?;
         for (row, episode) in some.iter().enumerate() {
             let of = |tensor: &Tensor| -> Result<Vec<f32>> {
                 let steps = tensor.get(row)?.narrow(0, 0, episode.frames - 1)?;
@@ -66,11 +67,15 @@ impl Predicted {
             let mut states = episode.states[..channels].to_vec();
             states.extend(of(&rolled.states)?);
             self.states.insert(episode.index, states);
-            let (Some(foreseen), Some(writer)) = (&rolled.foreseen, &mut writer) else { continue };
+            let (Some(foreseen), Some(pictures), Some(writer)) =
+                (&rolled.foreseen, &pictures, &mut writer)
+            else {
+                continue;
+            };
             let kept = foreseen.change.dim(3)?;
             let first = batch.first.narrow(0, row, 1)?.narrow(2, 0, kept)?;
             let mut picture = first.flatten_all()?.to_vec1::<f32>()?;
-            picture.extend(of(&foreseen.picture(&batch.first)?)?);
+            picture.extend(of(pictures)?);
             writer.add(episode.index, &picture)?;
             let odds = of(&foreseen.success)?;
             self.success.insert(

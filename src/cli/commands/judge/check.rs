@@ -80,7 +80,6 @@ impl CheckArgs {
             episodes: self.episodes,
             batch: self.batch,
             seed: self.seed,
-            checkpoint: Some(manifest.digest.clone()),
         };
         let judged = judge_split(&model, &log, &options, &mut |note| printer.note(note))?;
         let judge = format!("checkpoint {}", manifest.digest);
