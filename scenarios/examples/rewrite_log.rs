@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             }
             let options = ConvertOptions { settings, ..ConvertOptions::default() };
-            let written = convert(Path::new(input), Path::new(output), &options)?;
+            let written = convert(Path::new(input), Path::new(output), &options, &mut |_, _| {})?;
             println!("{} episodes, {} frames", written.episodes, written.frames);
             Ok(())
         }

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod clone;
+mod fidelity;
 mod logs;
 mod run;
 mod scoring;

@@ -40,7 +40,8 @@ const FRAMES_AT_ONCE: usize = 64;
 ///
 /// States, actions, tasks, results and every further column of numbers come through unchanged;
 /// images are decoded and encoded again. Features that are neither numbers, bools nor cameras
-/// (such as `string`) are left out.
+/// (such as `string`) are left out. `each` hears after every episode how many frames are done, of
+/// how many.
 ///
 /// # Errors
 /// [`LogError`] if the input is at fault, no episode is kept, or the output cannot be written.
@@ -48,6 +49,7 @@ pub fn convert(
     input: &Path,
     output: &Path,
     options: &ConvertOptions,
+    each: &mut dyn FnMut(usize, usize),
 ) -> Result<LogWritten, LogError> {
     let log = RobotLog::open(input)?;
     let kept: Vec<&EpisodeMeta> =
@@ -63,8 +65,12 @@ pub fn convert(
     let rig = options.resized(log.embodiment());
     let further: Vec<Feature> = further_features(&log);
     let mut writer = LogWriter::create(output, &rig, &further, options.settings.clone())?;
+    let frames = kept.iter().map(|episode| episode.length).sum();
+    let mut done = 0;
     for episode in kept {
         copy_episode(&log, episode, &rig, &mut writer)?;
+        done += episode.length;
+        each(done, frames);
     }
     writer.finish()
 }

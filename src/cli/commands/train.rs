@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use rehearse_scenarios::log::RobotLog;
 use rehearse_world_model::device::DeviceChoice;
-use rehearse_world_model::train::{CurvePoint, Job, Logs, Progress, TrainConfig, train};
+use rehearse_world_model::train::{CurvePoint, Job, Logs, Progress, TrainConfig, left_out, train};
 
 use crate::cli::{ExitStatus, Printer};
 
@@ -40,6 +40,10 @@ pub struct TrainArgs {
     /// Go on where a training in the folder was cut short
     #[arg(long)]
     resume: bool,
+    /// At the end, also teach the judge anew without each task and each policy in turn, and write
+    /// what it then says of them here (JSON)
+    #[arg(long, value_name = "FILE")]
+    left_out: Option<PathBuf>,
 }
 
 impl TrainArgs {
@@ -48,7 +52,8 @@ impl TrainArgs {
     /// # Errors
     /// If the recipe, the logs or the device cannot be used, or training diverged.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let Self { config, logs, init, device, folder, checkpoint, resume } = self;
+        let Self { config, logs, init, device, folder, checkpoint, resume, left_out: report } =
+            self;
         let recipe = TrainConfig::read(&config)?;
         let logs = logs
             .iter()
@@ -66,6 +71,10 @@ impl TrainArgs {
             resume,
         };
         let trained = train(job, &mut lines)?;
+        if let Some(path) = report {
+            let found = serde_json::to_string_pretty(&left_out(job, &mut lines)?)?;
+            std::fs::write(&path, found).with_context(|| path.display().to_string())?;
+        }
         printer.data(&trained.checkpoint.display().to_string())?;
         Ok(ExitStatus::Success)
     }

@@ -1,5 +1,7 @@
 //! What training draws from: episodes, their partition, and the token cache.
 
+use std::collections::BTreeMap;
+
 use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_scenarios::log::RobotLog;
 use rehearse_scenarios::seed::Seed;
@@ -14,6 +16,10 @@ use crate::train::config::TrainConfig;
 use crate::train::episode::LoggedEpisode;
 use crate::train::logs::Logs;
 
+/// First frames show one start up to this root mean square difference of their latents, which have
+/// deviation 1: recordings of one start agree to the bit or to what compression leaves.
+const SAME_START: f32 = 0.1;
+
 /// The train split of a log, with a part held back for validation.
 #[derive(Debug)]
 pub struct Dataset {
@@ -27,39 +33,75 @@ pub struct Dataset {
     pub cache: TokenCache,
 }
 
-/// The episodes of the train split, without pictures.
-pub(crate) struct Split {
-    pub train: Vec<LoggedEpisode>,
-    pub validation: Vec<LoggedEpisode>,
+/// The episodes of the train split, without pictures; those shorter than one base chunk and its
+/// start are left out.
+pub(crate) fn split_episodes(logs: &Logs, config: &TrainConfig) -> Result<Vec<LoggedEpisode>> {
+    let name = &config.splits.train;
+    let mut episodes = logs.of_split(name)?;
+    episodes.retain(|episode| episode.frames > BASE_CHUNK);
+    if episodes.is_empty() {
+        return Err(ModelError::EmptySplit { what: "episodes of 9 frames", split: name.clone() });
+    }
+    Ok(episodes)
 }
 
-impl Split {
-    /// Reads the split's tables; episodes shorter than one base chunk and its start are left out.
-    pub fn read(logs: &Logs, config: &TrainConfig, seed: Seed) -> Result<Self> {
-        let name = &config.splits.train;
-        let mut episodes = logs.of_split(name)?;
-        episodes.retain(|episode| episode.frames > BASE_CHUNK);
-        if episodes.is_empty() {
-            return Err(ModelError::EmptySplit {
-                what: "episodes of 9 frames",
-                split: name.clone(),
-            });
+impl Dataset {
+    /// Holds a part of the episodes back. Episodes that begin from one start stay together, or
+    /// validation would ask for scenes that were learnt.
+    ///
+    /// # Errors
+    /// As [`TokenCache::read`].
+    pub(crate) fn new(
+        embodiment: Embodiment,
+        episodes: Vec<LoggedEpisode>,
+        cache: TokenCache,
+        part: f64,
+        seed: Seed,
+    ) -> Result<Self> {
+        let held = (part * episodes.len() as f64).round() as usize;
+        let mut starts = starts(&episodes, &cache)?;
+        // A draw per start, so that a longer log keeps the choice for the old ones.
+        starts.sort_by_key(|start| {
+            seed.child("validation").index(episodes[start[0]].index as u64).to_u64()
+        });
+        let mut back = vec![false; episodes.len()];
+        let mut count = 0;
+        for start in starts {
+            if count + start.len() <= held {
+                count += start.len();
+                start.into_iter().for_each(|place| back[place] = true);
+            }
         }
-        // Held back by a draw per episode, so that a longer log keeps the choice for the old ones.
-        let held = (config.splits.validation * episodes.len() as f64).round() as usize;
-        let draw =
-            |episode: &LoggedEpisode| seed.child("validation").index(episode.index as u64).to_u64();
-        episodes.sort_by_key(draw);
-        let mut train = episodes.split_off(held);
-        let mut validation = episodes;
-        train.sort_by_key(|episode| episode.index);
-        validation.sort_by_key(|episode| episode.index);
-        Ok(Self { train, validation })
+        let mut back = back.into_iter();
+        let (validation, train) =
+            episodes.into_iter().partition(|_| back.next().unwrap_or_default());
+        Ok(Self { embodiment, train, validation, cache })
     }
+}
 
-    pub fn episodes(&self) -> impl Iterator<Item = &LoggedEpisode> {
-        self.train.iter().chain(&self.validation)
+/// Places of the episodes that begin alike, start by start.
+fn starts(episodes: &[LoggedEpisode], cache: &TokenCache) -> Result<Vec<Vec<usize>>> {
+    let mut starts = Vec::<(Vec<f32>, Vec<usize>)>::new();
+    let mut of_task = BTreeMap::<&str, Vec<usize>>::new();
+    for (place, episode) in episodes.iter().enumerate() {
+        let mut first = Vec::new();
+        cache.read(episode.index, 0..1, &mut first)?;
+        let seen = of_task.entry(&episode.task).or_default();
+        match seen.iter().find(|&&start| begin_alike(&starts[start].0, &first)) {
+            Some(&start) => starts[start].1.push(place),
+            None => {
+                seen.push(starts.len());
+                starts.push((first, vec![place]));
+            }
+        }
     }
+    Ok(starts.into_iter().map(|(_, places)| places).collect())
+}
+
+/// Whether latents of two first frames show one start.
+fn begin_alike(a: &[f32], b: &[f32]) -> bool {
+    let square: f32 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    square <= SAME_START.powi(2) * a.len() as f32
 }
 
 /// The patches of every frame of an episode, one after another.
@@ -129,4 +171,50 @@ pub(crate) fn gripper_bits(grippers: &[usize], middle: &[f32], action: &[f32]) -
     grippers.iter().enumerate().fold(0, |bits, (bit, &channel)| {
         bits | (u64::from(action[channel] > middle[channel]) << (bit % 64))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Episodes of nine frames whose latents, two patches of two coefficients, are all `firsts`.
+    fn dataset(firsts: &[f32], part: f64) -> (tempfile::TempDir, Dataset) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = TokenCache::create(folder.path(), "tokens", "", 2, 2).unwrap();
+        let episodes = firsts.iter().enumerate().map(|(index, &first)| {
+            writer.add(index, &[first; 9 * 4]).unwrap();
+            LoggedEpisode {
+                index,
+                instruction: String::new(),
+                task: "reach".to_owned(),
+                policy: None,
+                outcome: None,
+                frames: 9,
+                states: Vec::new(),
+                actions: Vec::new(),
+                success: Vec::new(),
+            }
+        });
+        let episodes = episodes.collect();
+        let rig = rehearse_scenarios::testing::sample_rig();
+        let cache = writer.finish().unwrap();
+        let data = Dataset::new(rig, episodes, cache, part, Seed::root(3)).unwrap();
+        (folder, data)
+    }
+
+    #[test]
+    fn episodes_from_one_start_are_held_back_together() {
+        // Four starts, three episodes of each, out of order; what compression leaves beside.
+        let firsts = (0..12).map(|e| (e % 4) as f32 + 0.01 * (e / 4) as f32).collect::<Vec<_>>();
+        let (_folder, data) = dataset(&firsts, 0.5);
+        let starts = |episodes: &[LoggedEpisode]| {
+            episodes.iter().map(|e| e.index % 4).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!((data.train.len(), data.validation.len()), (6, 6));
+        assert!(starts(&data.train).is_disjoint(&starts(&data.validation)));
+        assert!(data.train.is_sorted_by_key(|episode| episode.index));
+        // A part too small for any start holds none back.
+        let (_folder, data) = dataset(&firsts, 0.1);
+        assert!(data.validation.is_empty());
+    }
 }

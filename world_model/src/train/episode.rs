@@ -14,6 +14,8 @@ pub struct LoggedEpisode {
     pub instruction: String,
     /// The task, as results are grouped; the instruction where the log names none.
     pub task: String,
+    /// Who acted, where the log says.
+    pub policy: Option<String>,
     /// Whether the episode ended in success, where the log says.
     pub outcome: Option<bool>,
     /// Frames.
@@ -49,11 +51,13 @@ impl LoggedEpisode {
             None => labels_from_outcome(outcome, frames),
         };
         let task = meta.result.as_ref().map(|result| result.task.clone());
+        let policy = meta.result.as_ref().map(|result| result.policy.clone());
         let instruction = meta.instruction().to_owned();
         Ok(Self {
             index,
             task: task.filter(|task| !task.is_empty()).unwrap_or_else(|| instruction.clone()),
             instruction,
+            policy: policy.filter(|policy| !policy.is_empty()),
             outcome,
             frames,
             states: table.state.iter().copied().collect(),

@@ -29,6 +29,17 @@ struct Labelled {
     imagined: bool,
 }
 
+/// What the judge makes of one labelled frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scored {
+    /// Index of the episode within the logs.
+    pub episode: usize,
+    /// The raw score, and the log odds that are foreseen in an imagined frame (0 elsewhere).
+    pub scores: [f32; 2],
+    /// The label.
+    pub done: bool,
+}
+
 pub(crate) struct JudgeObjective<'a> {
     model: &'a WorldModel,
     data: &'a Dataset,
@@ -40,20 +51,27 @@ pub(crate) struct JudgeObjective<'a> {
 }
 
 impl<'a> JudgeObjective<'a> {
-    /// `imagined` comes with the part of the frames that it is to make up.
+    /// `imagined` comes with the part of the frames that it is to make up; `kept` says which
+    /// episodes are asked at all.
     pub fn new(
         model: &'a WorldModel,
         data: &'a Dataset,
         imagined: Option<(&'a ImaginedEpisodes<'a>, f64)>,
         batch: usize,
+        kept: &dyn Fn(&LoggedEpisode) -> bool,
     ) -> Self {
-        let (done, open) = labelled(&data.train).into_iter().partition(|label| label.done);
-        Self { model, data, imagined, batch, done, open, validation: labelled(&data.validation) }
+        let (done, open) = labelled(&data.train, kept).into_iter().partition(|label| label.done);
+        let validation = labelled(&data.validation, kept);
+        Self { model, data, imagined, batch, done, open, validation }
     }
 
-    /// Raw scores of frames held back, with the log odds that are foreseen in imagined ones (0
-    /// elsewhere), and their labels: of some training frames where none are held back.
-    pub fn held_back(&self, imagined: bool) -> Result<(Vec<[f32; 2]>, Vec<bool>)> {
+    /// Whether there are frames of both kinds to learn from.
+    pub fn has_both_outcomes(&self) -> bool {
+        !self.done.is_empty() && !self.open.is_empty()
+    }
+
+    /// What the judge makes of frames held back: of some training frames where none are.
+    pub fn held_back(&self, imagined: bool) -> Result<Vec<Scored>> {
         let (episodes, mut frames) = if self.validation.is_empty() {
             let all = self.done.iter().chain(&self.open).copied();
             (&self.data.train, all.step_by(CALIBRATION_STRIDE).collect::<Vec<_>>())
@@ -63,18 +81,18 @@ impl<'a> JudgeObjective<'a> {
         for frame in &mut frames {
             frame.imagined = imagined;
         }
-        let mut scores = Vec::new();
+        let mut seen = Vec::new();
         for some in frames.chunks(256) {
             let score = self.scores(episodes, some, None)?.to_device(&Device::Cpu)?;
-            scores.extend(score.to_vec1::<f32>()?);
+            seen.extend(score.to_vec1::<f32>()?);
         }
-        let foreseen = frames.iter().map(|label| {
-            let predicted = self.imagined.filter(|_| imagined)?.0.predicted();
-            Some(predicted.success(episodes[label.episode].index)?[label.frame])
+        let scored = frames.into_iter().zip(seen).map(|(frame, seen)| {
+            let episode = episodes[frame.episode].index;
+            let predicted = self.imagined.filter(|_| imagined).map(|(all, _)| all.predicted());
+            let odds = predicted.and_then(|all| Some(all.success(episode)?[frame.frame]));
+            Scored { episode, scores: [seen, odds.unwrap_or_default()], done: frame.done }
         });
-        let scores = scores.into_iter().zip(foreseen.map(Option::unwrap_or_default));
-        let scores = scores.map(|(seen, foreseen)| [seen, foreseen]).collect();
-        Ok((scores, frames.iter().map(|frame| frame.done).collect()))
+        Ok(scored.collect())
     }
 
     fn scores(
@@ -120,12 +138,6 @@ impl<'a> JudgeObjective<'a> {
     }
 }
 
-/// Whether the logs hold both outcomes, without which there is nothing to learn.
-pub(crate) fn has_both_outcomes(episodes: &[LoggedEpisode]) -> bool {
-    let labels = labelled(episodes);
-    labels.iter().any(|label| label.done) && labels.iter().any(|label| !label.done)
-}
-
 impl Objective for JudgeObjective<'_> {
     fn loss(&self, seed: Seed) -> Result<Tensor> {
         let mut rng = seed.rng();
@@ -151,18 +163,29 @@ impl Objective for JudgeObjective<'_> {
             if imagined && self.imagined.is_none() {
                 continue;
             }
-            let (scores, labels) = self.held_back(imagined)?;
-            let scores = scores.iter().map(|[seen, _]| *seen).collect::<Vec<_>>();
-            measured.extend(roc_auc(&scores, &labels).map(|auc| (name.to_owned(), auc)));
+            let scored = self.held_back(imagined)?;
+            let auc = roc_auc(&seen(&scored), &labels(&scored));
+            measured.extend(auc.map(|auc| (name.to_owned(), auc)));
         }
         Ok(measured)
     }
 }
 
-fn labelled(episodes: &[LoggedEpisode]) -> Vec<Labelled> {
+/// The raw scores alone.
+pub(crate) fn seen(scored: &[Scored]) -> Vec<f32> {
+    scored.iter().map(|frame| frame.scores[0]).collect()
+}
+
+/// The labels alone.
+pub(crate) fn labels(scored: &[Scored]) -> Vec<bool> {
+    scored.iter().map(|frame| frame.done).collect()
+}
+
+fn labelled(episodes: &[LoggedEpisode], kept: &dyn Fn(&LoggedEpisode) -> bool) -> Vec<Labelled> {
     episodes
         .iter()
         .enumerate()
+        .filter(|(_, logged)| kept(logged))
         .flat_map(|(episode, logged)| {
             logged.success.iter().enumerate().filter_map(move |(frame, done)| {
                 done.map(|done| Labelled { episode, frame, done, imagined: false })

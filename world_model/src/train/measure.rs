@@ -282,6 +282,7 @@ mod tests {
             index: 0,
             instruction: String::new(),
             task: String::new(),
+            policy: None,
             outcome: None,
             frames,
             states,

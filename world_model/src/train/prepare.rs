@@ -10,7 +10,7 @@ use crate::error::{ModelError, Result};
 use crate::tokenizer::{Layout, Tokenizer, fit_basis};
 use crate::train::cache::TokenCache;
 use crate::train::config::TrainConfig;
-use crate::train::data::{Dataset, Split};
+use crate::train::data::{Dataset, split_episodes};
 use crate::train::episode::LoggedEpisode;
 use crate::train::logs::Logs;
 use crate::train::measure::measure;
@@ -27,25 +27,24 @@ const LEAST_CHANGE: f64 = 0.05;
 pub(crate) fn prepare(
     config: &TrainConfig,
     logs: &Logs,
-    split: Split,
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<Dataset> {
-    let embodiment = logs.embodiment().clone();
+    let episodes = split_episodes(logs, config)?;
     let fitted = !session.variables.below("statistics.flow_scale").is_empty();
     let cached = fitted.then(|| TokenCache::open(&session.folder, TOKENS, fingerprint)).flatten();
     let cache = match cached {
         Some(cache) => cache,
-        None => fill(config, logs, &split, session, fingerprint)?,
+        None => fill(config, logs, &episodes, session, fingerprint)?,
     };
-    let Split { train, validation } = split;
-    Ok(Dataset { embodiment, train, validation, cache })
+    let embodiment = logs.embodiment().clone();
+    Dataset::new(embodiment, episodes, cache, config.splits.validation, session.seed)
 }
 
 fn fill(
     config: &TrainConfig,
     logs: &Logs,
-    split: &Split,
+    episodes: &[LoggedEpisode],
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<TokenCache> {
@@ -55,10 +54,10 @@ fn fill(
     let (patches, values) = (layout.patches(), layout.values());
     if session.variables.below("tokenizer.basis").is_empty() {
         session.progress.note("fitting the tokeniser");
-        let frames = sample_frames(config, logs, split, &layout, session.seed)?;
+        let frames = sample_frames(config, logs, episodes, &layout, session.seed)?;
         let seed = session.seed.child("basis");
         let fit = fit_basis(&frames, patches, values, tokens.coefficients, seed)?;
-        let mut tensors = measure(logs.embodiment(), &split.train, &device)?;
+        let mut tensors = measure(logs.embodiment(), episodes, &device)?;
         let mut add = |name: &str, values: Vec<f32>, shape: &[usize]| {
             tensors.insert(name.to_owned(), Tensor::from_vec(values, shape, &device)?);
             candle_core::Result::Ok(())
@@ -75,9 +74,8 @@ fn fill(
         TokenCache::create(&session.folder, TOKENS, fingerprint, patches, tokens.coefficients)?;
     let each = patches * tokens.coefficients;
     let (mut squares, mut count) = (vec![0.0_f64; each], 0.0_f64);
-    let episodes = split.episodes().collect::<Vec<_>>();
     // Decoding costs the most; a few episodes at a time keep memory small.
-    let read = |episode: &&LoggedEpisode| {
+    let read = |episode: &LoggedEpisode| {
         let mut pixels = Vec::with_capacity(episode.frames * patches * values);
         logs.patches(&layout, episode.index, |_, frame| {
             pixels.extend(frame);
@@ -135,11 +133,11 @@ fn change_scale(squares: &[f64], count: f64, device: &Device, patches: usize) ->
 fn sample_frames(
     config: &TrainConfig,
     logs: &Logs,
-    split: &Split,
+    episodes: &[LoggedEpisode],
     layout: &Layout,
     seed: Seed,
 ) -> Result<Vec<Vec<f32>>> {
-    let mut order = split.train.iter().map(|episode| episode.index).collect::<Vec<_>>();
+    let mut order = episodes.iter().map(|episode| episode.index).collect::<Vec<_>>();
     let seed = seed.child("tokenizer");
     order.sort_by_key(|&index| seed.index(index as u64).to_u64());
     let mut frames = Vec::new();

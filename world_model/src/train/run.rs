@@ -19,11 +19,12 @@ use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
 use crate::routing::Routing;
 use crate::train::batch::ChunkSource;
 use crate::train::config::TrainConfig;
-use crate::train::data::{Dataset, Split};
+use crate::train::data::Dataset;
+use crate::train::episode::LoggedEpisode;
 use crate::train::expert_stage::ExpertObjective;
 use crate::train::imagined::ImaginedEpisodes;
 use crate::train::init::read_init;
-use crate::train::judge_stage::{JudgeObjective, has_both_outcomes};
+use crate::train::judge_stage::{JudgeObjective, Scored, labels};
 use crate::train::logs::Logs;
 use crate::train::predicted::Predicted;
 use crate::train::prepare::prepare;
@@ -62,33 +63,52 @@ pub struct Job<'a> {
     pub resume: bool,
 }
 
+/// A training whose data are at hand.
+pub(crate) struct Opened<'a> {
+    pub session: Session<'a>,
+    pub data: Dataset,
+    pub fingerprint: String,
+    data_hash: String,
+    init_hash: Option<String>,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens the folder of a job and fills the token cache, or takes up what is there.
+    pub fn new(job: Job<'_>, progress: &'a mut dyn Progress) -> Result<Self> {
+        let Job { config, logs, init, folder, checkpoint: _, device, resume } = job;
+        config.validate()?;
+        let rig = logs.embodiment();
+        expert_shape(&config.model, rig)?;
+        let open = device.open()?;
+        std::fs::create_dir_all(folder)
+            .map_err(ModelError::io("make the training folder", folder))?;
+        let seed = Seed::root(config.seed);
+        let data_hash = hash_logs(logs)?;
+        let init = init.map(|path| read_init(path, config, rig, &open)).transpose()?;
+        let init_hash = init.as_ref().map(|(_, digest)| digest.clone());
+        let fingerprint = fingerprint(config, &data_hash, init_hash.as_deref())?;
+        let save_every = Duration::from_secs(config.save_secs);
+        let mut session =
+            Session::open(folder, &open, seed, fingerprint.clone(), save_every, resume, progress)?;
+        if let Some((tensors, _)) = init
+            && session.variables.tensors().is_empty()
+        {
+            session.variables.assign(&tensors)?;
+        }
+        let data = prepare(config, logs, &mut session, &fingerprint)?;
+        Ok(Self { session, data, fingerprint, data_hash, init_hash })
+    }
+}
+
 /// Trains a model on the train split of logs.
 ///
 /// # Errors
 /// [`ModelError`]: a recipe, log, checkpoint or device that cannot be used;
 /// [`ModelError::Diverged`] with the last good state saved; files that cannot be written.
 pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Trained> {
-    let Job { config, logs, init, folder, checkpoint, device, resume } = job;
-    config.validate()?;
-    let rig = logs.embodiment();
-    expert_shape(&config.model, rig)?;
-    let open = device.open()?;
-    std::fs::create_dir_all(folder).map_err(ModelError::io("make the training folder", folder))?;
-    let seed = Seed::root(config.seed);
-    let data_hash = hash_logs(logs)?;
-    let init = init.map(|path| read_init(path, config, rig, &open)).transpose()?;
-    let init_hash = init.as_ref().map(|(_, digest)| digest.clone());
-    let fingerprint = fingerprint(config, &data_hash, init_hash.as_deref())?;
-    let save_every = Duration::from_secs(config.save_secs);
-    let mut session =
-        Session::open(folder, &open, seed, fingerprint.clone(), save_every, resume, progress)?;
-    if let Some((tensors, _)) = init
-        && session.variables.tensors().is_empty()
-    {
-        session.variables.assign(&tensors)?;
-    }
-    let split = Split::read(logs, config, seed)?;
-    let data = prepare(config, logs, split, &mut session, &fingerprint)?;
+    let Job { config, checkpoint, device, .. } = job;
+    let Opened { mut session, data, fingerprint, data_hash, init_hash } =
+        Opened::new(job, progress)?;
     run_stages(config, &data, &mut session, &fingerprint)?;
     let frames = data.train.iter().map(|episode| episode.frames).sum();
     let record = TrainingRecord {
@@ -212,6 +232,25 @@ fn imagine_by_base<'a>(
     ImaginedEpisodes::new(&model, data, predicted, Routing::ActionGuided, place, seed)
 }
 
+/// The logged episodes as the whole model imagines them, if the judge is to learn from them.
+pub(crate) fn imagine_for_judge<'a>(
+    config: &TrainConfig,
+    data: &Dataset,
+    predicted: &'a Predicted,
+    session: &mut Session<'_>,
+    fingerprint: &str,
+) -> Result<Option<ImaginedEpisodes<'a>>> {
+    if config.judge_imagined <= 0.0 {
+        return Ok(None);
+    }
+    session.progress.note("imagining the logged episodes for the judge");
+    let vb = session.variables.builder(&session.device, &[]);
+    let model = WorldModel::new(&config.model, &data.embodiment, &vb)?;
+    let seed = session.seed.child("imagined");
+    let place = (&*session.folder, "imagined", fingerprint);
+    ImaginedEpisodes::new(&model, data, predicted, Routing::Learned, place, seed).map(Some)
+}
+
 /// Trains the judge, on imagined frames too, and calibrates it.
 fn run_judge(
     config: &TrainConfig,
@@ -220,51 +259,51 @@ fn run_judge(
     session: &mut Session<'_>,
     fingerprint: &str,
 ) -> Result<()> {
-    if !has_both_outcomes(&data.train) {
+    let model = model_of(config, data, session, &["judge."])?;
+    let everyone = |_: &LoggedEpisode| true;
+    let batch = config.judge.batch;
+    if !JudgeObjective::new(&model, data, None, batch, &everyone).has_both_outcomes() {
         session.progress.note("the logs hold one outcome only: the judge stays untrained");
         return Ok(());
     }
-    let part = config.judge_imagined;
-    let imagined = if part > 0.0 {
-        session.progress.note("imagining the logged episodes for the judge");
-        let vb = session.variables.builder(&session.device, &[]);
-        let model = WorldModel::new(&config.model, &data.embodiment, &vb)?;
-        let seed = session.seed.child("imagined");
-        let place = (&*session.folder, "imagined", fingerprint);
-        Some(ImaginedEpisodes::new(&model, data, predicted, Routing::Learned, place, seed)?)
-    } else {
-        None
-    };
-    let model = model_of(config, data, session, &["judge."])?;
-    let mix = imagined.as_ref().map(|imagined| (imagined, part));
-    let objective = JudgeObjective::new(&model, data, mix, config.judge.batch);
+    let imagined = imagine_for_judge(config, data, predicted, session, fingerprint)?;
+    let mix = imagined.as_ref().map(|imagined| (imagined, config.judge_imagined));
+    let objective = JudgeObjective::new(&model, data, mix, batch, &everyone);
     session.run("judge", &config.judge, &["judge."], &objective)?;
-    let one = |value: f32| Tensor::from_vec(vec![value], 1, &session.device);
-    let (mut scores, mut labels) = objective.held_back(false)?;
     let mut found = BTreeMap::new();
+    let mut add = |name: &str, value: f32| -> Result<()> {
+        let value = Tensor::from_vec(vec![value], 1, &session.device)?;
+        found.insert(format!("judge.{name}"), value);
+        Ok(())
+    };
+    let mut real = objective.held_back(false)?;
     if mix.is_some() {
-        let (more, theirs) = objective.held_back(true)?;
+        let more = objective.held_back(true)?;
         if config.model.state.forecast > 0 {
-            let weights = platt(&more, &theirs);
-            for (name, value) in ["slope", "foreseen", "offset"].into_iter().zip(weights) {
-                found.insert(format!("judge.imagined.{name}"), one(value)?);
+            for (name, value) in ["slope", "foreseen", "offset"].into_iter().zip(weigh(&more)) {
+                add(&format!("imagined.{name}"), value)?;
             }
         } else {
-            scores.extend(more);
-            labels.extend(theirs);
+            real.extend(more);
         }
     }
-    let scores = scores.into_iter().map(|[seen, _]| [seen]).collect::<Vec<_>>();
-    for (name, value) in ["slope", "offset"].into_iter().zip(platt(&scores, &labels)) {
-        found.insert(format!("judge.platt.{name}"), one(value)?);
+    let seen = real.iter().map(|frame| [frame.scores[0]]).collect::<Vec<_>>();
+    for (name, value) in ["slope", "offset"].into_iter().zip(platt(&seen, &labels(&real))) {
+        add(&format!("platt.{name}"), value)?;
     }
     session.variables.assign(&found)?;
     session.save()
 }
 
+/// How what is seen and what is foreseen are weighed with each other, and the offset.
+pub(crate) fn weigh(scored: &[Scored]) -> Vec<f32> {
+    let scores = scored.iter().map(|frame| frame.scores).collect::<Vec<_>>();
+    platt(&scores, &labels(scored))
+}
+
 /// The model over the session's variables, without experts, of which the parts below
 /// `trainable` take part in a backward pass.
-fn model_of(
+pub(crate) fn model_of(
     config: &TrainConfig,
     data: &Dataset,
     session: &Session<'_>,

@@ -56,7 +56,7 @@ pub fn write_log(folder: &Path, episodes: usize) {
         let result = TrialRow {
             episode,
             task: "push".to_owned(),
-            policy: "drift".to_owned(),
+            policy: if episode % 2 == 0 { "drift" } else { "slide" }.to_owned(),
             success: f64::from(u8::from(succeeded)),
             length: Some(frames),
             split: Some(split.to_owned()),
@@ -112,8 +112,19 @@ pub fn run(
     folder: &Path,
     resume: bool,
 ) -> Result<Trained> {
+    with_job(config, logs, init, folder, |job| train(Job { resume, ..job }, &mut Silent))
+}
+
+/// What [`run`] runs, for something else.
+pub fn with_job<T>(
+    config: &TrainConfig,
+    logs: &[&Path],
+    init: Option<&Path>,
+    folder: &Path,
+    then: impl FnOnce(Job<'_>) -> Result<T>,
+) -> Result<T> {
     let logs = Logs::new(logs.iter().map(|log| RobotLog::open(log).unwrap()).collect())?;
     let checkpoint = &folder.join("model.safetensors");
     let device = DeviceChoice::Cpu;
-    train(Job { config, logs: &logs, init, folder, checkpoint, device, resume }, &mut Silent)
+    then(Job { config, logs: &logs, init, folder, checkpoint, device, resume: false })
 }

@@ -6,9 +6,11 @@ use rehearse_world_model::ModelError;
 use rehearse_world_model::checkpoint::load;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
-use rehearse_world_model::train::{CurvePoint, Job, Logs, Progress, train};
+use rehearse_world_model::train::{
+    CurvePoint, Group, Job, Logs, Progress, Silent, left_out, train,
+};
 
-use crate::rig::{recipe, run, write_log};
+use crate::rig::{recipe, run, with_job, write_log};
 
 #[test]
 fn training_that_was_killed_in_any_stage_ends_as_if_it_had_not_been() {
@@ -109,10 +111,31 @@ fn several_logs_are_learnt_from_as_one() {
     write_log(&one, 4);
     write_log(&two, 8);
     let trained = run(&recipe(), &[&one, &two], None, folder.path(), false).unwrap();
-    // Three quarters of twelve episodes are for training, a fifth of these is held back.
-    assert_eq!(trained.manifest.training.episodes, 7);
+    // Three quarters of twelve episodes are for training; the three that begin alike are more than
+    // the fifth of these that may be held back.
+    assert_eq!(trained.manifest.training.episodes, 9);
     let error = Logs::new(vec![]).unwrap_err();
     assert!(matches!(error, ModelError::EmptySplit { .. }), "{error}");
+}
+
+#[test]
+fn the_judge_is_taught_anew_without_a_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    write_log(&log, 48);
+    let mut config = recipe();
+    config.splits.validation = 0.5;
+    let anew = || with_job(&config, &[&log], None, folder.path(), |job| left_out(job, &mut Silent));
+    let error = anew().unwrap_err();
+    assert!(error.to_string().contains("not at its end"), "{error}");
+    run(&config, &[&log], None, folder.path(), true).unwrap();
+    // Twelve episodes of one start are held back; four of the other policy are too few to ask
+    // about, and the only task leaves nothing to learn from.
+    let found = anew().unwrap();
+    let [only] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((only.group, &*only.name, only.episodes), (Group::Policy, "drift", 8));
+    assert_ne!(only.taught, only.untaught);
+    assert_eq!(anew().unwrap(), found);
 }
 
 #[test]

@@ -222,12 +222,13 @@ fn assert_same_numbers(a: &Path, b: &Path) {
 fn a_v21_dataset_goes_to_v30_and_back_without_loss_of_a_number() {
     let parent = tempfile::tempdir().unwrap();
     let (new, old) = (parent.path().join("new"), parent.path().join("old"));
-    convert(&fixture("tiny_v21"), &new, &ConvertOptions::default()).unwrap();
+    convert(&fixture("tiny_v21"), &new, &ConvertOptions::default(), &mut |_, _| {}).unwrap();
     assert_eq!(check(&new), []);
     assert_same_numbers(&fixture("tiny_v21"), &new);
     assert_same_numbers(&fixture("tiny_v30"), &new);
     let settings = LogSettings { version: Version::V21, ..LogSettings::default() };
-    convert(&new, &old, &ConvertOptions { settings, ..ConvertOptions::default() }).unwrap();
+    convert(&new, &old, &ConvertOptions { settings, ..ConvertOptions::default() }, &mut |_, _| {})
+        .unwrap();
     assert_eq!(check(&old), []);
     assert_eq!(RobotLog::open(&old).unwrap().info().version, Version::V21);
     assert_same_numbers(&fixture("tiny_v21"), &old);
@@ -244,7 +245,9 @@ fn a_part_may_be_kept_and_images_resized() {
         resize: Some((16, 24)),
         ..ConvertOptions::default()
     };
-    convert(&log, &part, &options).unwrap();
+    let mut heard = Vec::new();
+    convert(&log, &part, &options, &mut |done, of| heard.push((done, of))).unwrap();
+    assert!(heard.is_sorted() && heard.last().is_some_and(|(done, of)| done == of), "{heard:?}");
     assert_eq!(check(&part), []);
     let (log, part) = (RobotLog::open(&log).unwrap(), RobotLog::open(&part).unwrap());
     assert_eq!(part.episodes().len(), 1);
@@ -252,9 +255,9 @@ fn a_part_may_be_kept_and_images_resized() {
     let image = part.frame(0, "wrist", 4).unwrap();
     assert_eq!((image.height(), image.width()), (16, 24));
     let by_result = ConvertOptions { task: Some("lift-v1".into()), ..ConvertOptions::default() };
-    convert(log.folder(), &parent.path().join("all"), &by_result).unwrap();
+    convert(log.folder(), &parent.path().join("all"), &by_result, &mut |_, _| {}).unwrap();
     let none = ConvertOptions { split: Some("val".into()), ..ConvertOptions::default() };
-    assert!(convert(log.folder(), &parent.path().join("none"), &none).is_err());
+    assert!(convert(log.folder(), &parent.path().join("none"), &none, &mut |_, _| {}).is_err());
     assert!(!parent.path().join("none").exists());
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use rehearse_scenarios::log::{ConvertOptions, LogSettings, convert};
 use rehearse_scenarios::video::Codec;
 
-use crate::cli::{ExitStatus, Printer};
+use crate::cli::{ExitStatus, Printer, Progress};
 
 /// Arguments of `rehearse logs convert`.
 ///
@@ -73,7 +73,16 @@ impl ConvertArgs {
             task,
             episodes: episode,
         };
-        let written = convert(&input, &output, &options)?;
+        let (mut shown, mut before) = (None::<Progress>, 0);
+        let written = convert(&input, &output, &options, &mut |done, of| {
+            let bar = shown.get_or_insert_with(|| printer.progress(of as u64, "frames"));
+            bar.advance((done - before) as u64);
+            before = done;
+        });
+        if let Some(shown) = shown {
+            shown.finish();
+        }
+        let written = written?;
         printer.note(&format!(
             "wrote {} episodes, {} frames to {}",
             written.episodes,
