@@ -17,7 +17,9 @@ use crate::error::{PlanError, Result};
 use crate::limits::{LimitSettings, Limits};
 use crate::objective::{Goal, GoalSource, Term};
 use crate::optimizer::{Search, SearchSettings};
-use crate::policy::PlannerPolicy;
+use crate::policy::{Controls, PlannerPolicy};
+use crate::standpoint::Imagine;
+use crate::steering::{Steering, Waypoint};
 
 /// Most steps that a plan may look ahead: two of the model's longest chunks.
 const LONGEST_HORIZON: usize = 64;
@@ -27,17 +29,18 @@ const LONGEST_HORIZON: usize = 64;
 /// ```
 /// let config: rehearse_planner::config::PlannerConfig = toml::from_str(r#"
 ///     checkpoint = "metaworld.safetensors"
+///     imagine = "foreseen"
 ///     execute = 8
 ///     [search]
 ///     blocks = 8
-///     block_steps = 2
+///     block_steps = 8
 ///     iterations = 3
 ///     optimizer = { kind = "cem", candidates = 64, elites = 8 }
 ///     [[objective]]
 ///     kind = "success"
 ///     weight = 1.0
 /// "#)?;
-/// assert_eq!(config.search.horizon_steps(), 16);
+/// assert_eq!(config.search.horizon_steps(), 64);
 /// # Ok::<(), toml::de::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +48,9 @@ const LONGEST_HORIZON: usize = 64;
 pub struct PlannerConfig {
     /// The model that it thinks with, relative to the file.
     pub checkpoint: PathBuf,
+    /// What candidates are imagined with. Default `full`.
+    #[serde(default)]
+    pub imagine: Imagine,
     /// Actions of each plan that are returned, and so executed before the next plan; the whole
     /// plan if not stated.
     pub execute: Option<usize>,
@@ -59,6 +65,9 @@ pub struct PlannerConfig {
     /// What an action may be, beside its bounds.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// Channels that are planned over by the places that they move the hand to; none by default.
+    #[serde(default)]
+    pub waypoint: Vec<Waypoint>,
     /// Bounds of the action channels, in their order and units, where the checkpoint's rig states
     /// none.
     pub bounds: Option<Vec<[f64; 2]>>,
@@ -102,6 +111,9 @@ impl PlannerConfig {
             load(&folder.join(&self.checkpoint), &device.open()?, Residence::All)?;
         let rig = self.bounded(&model.embodiment)?;
         let limits = Limits::new(&rig, self.limits.clone(), model.device())?;
+        let steering = Steering::new(&rig, &self.waypoint, model.device())?;
+        let commanded = Steering::commanded(&rig, &self.waypoint);
+        let commands = Limits::new(&commanded, self.limits.clone(), model.device())?;
         let goals = self
             .goal
             .iter()
@@ -113,7 +125,7 @@ impl PlannerConfig {
             rig,
             manifest.digest,
             Arc::new(model),
-            Search::new(self.search.clone(), limits)?,
+            Controls { search: Search::new(self.search.clone(), commands)?, limits, steering },
             self.clone(),
             goals,
         ))
@@ -142,8 +154,24 @@ impl PlannerConfig {
         if self.budget_ms == Some(0) {
             return refuse("budget_ms", "0".to_owned(), "1 at least, or left out");
         }
+        if !self.waypoint.is_empty() && self.limits != LimitSettings::default() {
+            let accepted = "without `rate` and `norm` where there are waypoints";
+            return refuse("limits", format!("{:?}", self.limits), accepted);
+        }
         if self.objective.is_empty() {
             return refuse("objective", "empty".to_owned(), "one term at least");
+        }
+        if self.imagine == Imagine::Foreseen {
+            let accepted = "`full`: the checkpoint foresees nothing (its `state.forecast` is 0)";
+            if model.config.state.forecast == 0 {
+                return refuse("imagine", "foreseen".to_owned(), accepted);
+            }
+            let draws = |term: &Term| matches!(term, Term::Uncertainty { .. });
+            if self.objective.iter().any(draws) {
+                let accepted =
+                    "without `uncertainty`, or `imagine` `full`: foresight draws nothing";
+                return refuse("objective", "uncertainty".to_owned(), accepted);
+            }
         }
         let channels = model.embodiment.proprioception.len();
         self.objective.iter().try_for_each(|term| term.validate(channels))
@@ -191,8 +219,7 @@ fn read_goal(source: &GoalSource, model: &WorldModel, folder: &Path) -> Result<G
             let frames = log.episode(source.episode).map_err(failed)?.length;
             let frame = source.frame.unwrap_or(frames.saturating_sub(1));
             let seen = log.observation(source.episode, frame).map_err(failed)?;
-            let patches = model.tokenizer.layout().patches_of(&seen)?;
-            Some(model.tokenizer.encode(patches, 1, model.device())?.squeeze(0)?)
+            Goal::of_pictures(model, &seen.images)?.latents
         }
     };
     Ok(Goal { latents, state })

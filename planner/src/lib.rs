@@ -6,6 +6,8 @@
 //! - [`limits`]: what an action may be: bounds, rate and norm limits, the gripper's two ends;
 //! - [`objective`]: what a plan is to bring about: success, a goal's picture or proprioception,
 //!   keeping out of a region, agreement between draws;
+//! - [`steering`]: plans over places in the place of actions;
+//! - [`standpoint`]: what candidates are imagined with, the whole model or its memory alone;
 //! - [`policy`]: receding-horizon control as a policy like any other, from its [`config`].
 //!
 //! # What this crate does not do
@@ -60,5 +62,7 @@ pub mod limits;
 pub mod objective;
 pub mod optimizer;
 pub mod policy;
+pub mod standpoint;
+pub mod steering;
 
 pub use error::{PlanError, Result};

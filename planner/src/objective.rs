@@ -1,30 +1,38 @@
 //! What a plan is to bring about: terms with weights, added up. Lower is better.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::{D, Tensor};
+use rehearse_scenarios::observation::Image;
 use rehearse_scenarios::seed::Seed;
 use rehearse_world_model::futures::Futures;
 use rehearse_world_model::model::WorldModel;
-use rehearse_world_model::rollout::Dream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{PlanError, Result};
 use crate::limits::Limits;
+use crate::standpoint::Standpoint;
 
 /// Keeps a distance that is divided by from being 0.
 const LEAST_DISTANCE: f64 = 1e-6;
 
-/// One term of an objective, with its weight; at weight 1 each is of the order of 1.
+/// One term of an objective, with its weight; at weight 1 each but success is of the order of 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Term {
-    /// 1 less the highest probability of success that the model's judge gives over the horizon.
+    /// Log odds of failure, in nats: 0 at even odds, 4.6 at a probability of success of 1 %, −4.6
+    /// at 99 %. A probability is flat far from the goal, where a search needs a slope most; log
+    /// odds are not.
     Success {
         /// Weight.
         weight: f64,
+        /// Which frames count. Default `best`: a task once done is done.
+        #[serde(default = "best")]
+        over: Over,
     },
-    /// Distance to the goal's picture, as a share of the distance at the present frame.
+    /// Distance to the goal's picture, as a share of the distance at the present frame; of the
+    /// leading coefficients where nothing else is imagined.
     GoalImage {
         /// Weight.
         weight: f64,
@@ -79,6 +87,10 @@ const fn two() -> usize {
     2
 }
 
+const fn best() -> Over {
+    Over::Best
+}
+
 /// How pictures are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,6 +111,8 @@ pub enum Over {
     Last,
     /// All, alike.
     Mean,
+    /// The one that costs least.
+    Best,
 }
 
 /// What is to be reached.
@@ -108,6 +122,20 @@ pub struct Goal {
     pub latents: Option<Tensor>,
     /// Proprioception by channel, in the rig's units; none where it does not matter.
     pub state: Option<Vec<Option<f32>>>,
+}
+
+impl Goal {
+    /// A goal of pictures, by the name of their camera.
+    ///
+    /// # Errors
+    /// [`PlanError::Model`] for a camera that is missing or a picture of another size.
+    pub fn of_pictures(model: &WorldModel, images: &BTreeMap<String, Image>) -> Result<Self> {
+        let layout = model.tokenizer.layout();
+        let shown = layout.cameras().iter().filter_map(|camera| images.get(&camera.name));
+        let patches = layout.patches_of_images(&shown.collect::<Vec<_>>())?;
+        let latents = model.tokenizer.encode(patches, 1, model.device())?.squeeze(0)?;
+        Ok(Self { latents: Some(latents), state: None })
+    }
 }
 
 /// Where goals are found.
@@ -125,7 +153,7 @@ pub struct GoalSource {
     pub frame: Option<usize>,
     /// Proprioception to reach, by the name of its channel, in its unit.
     #[serde(default)]
-    pub state: std::collections::BTreeMap<String, f32>,
+    pub state: BTreeMap<String, f32>,
 }
 
 /// Terms that are added up.
@@ -142,13 +170,26 @@ pub struct Cost<'a> {
 }
 
 impl Term {
+    /// Its kind, as in the configuration.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Success { .. } => "success",
+            Self::GoalImage { .. } => "goal_image",
+            Self::GoalState { .. } => "goal_state",
+            Self::Magnitude { .. } => "magnitude",
+            Self::Smoothness { .. } => "smoothness",
+            Self::KeepOut { .. } => "keep_out",
+            Self::Uncertainty { .. } => "uncertainty",
+        }
+    }
+
     /// Checks weights and sizes against a rig with `channels` proprioceptive channels.
     ///
     /// # Errors
     /// [`PlanError::Setting`].
     pub fn validate(&self, channels: usize) -> Result<()> {
         let weight = match self {
-            Self::Success { weight }
+            Self::Success { weight, .. }
             | Self::GoalImage { weight, .. }
             | Self::GoalState { weight, .. }
             | Self::Magnitude { weight }
@@ -183,23 +224,30 @@ impl Term {
 }
 
 impl Cost<'_> {
-    /// The cost of each candidate from where `dream` stands, `(candidates)`.
+    /// The cost of each candidate from where a trial stands, `(candidates)`.
     ///
     /// # Shapes
     /// - `actions`: `(candidates, steps, action channels)`, in the rig's units
     ///
     /// # Errors
     /// [`PlanError::NoGoal`] for a term whose goal is not stated, [`PlanError::Model`].
-    pub fn of(&self, dream: &Dream, actions: &Tensor, seed: Seed) -> Result<Tensor> {
-        let futures = self.model.futures(dream, actions, seed.index(0))?;
-        let mut cost = Tensor::zeros(actions.dim(0)?, actions.dtype(), actions.device())?;
-        for term in self.terms {
+    pub fn of(&self, from: &Standpoint, actions: &Tensor, seed: Seed) -> Result<Tensor> {
+        let terms = self.terms_of(from, actions, seed)?;
+        let none = Tensor::zeros(actions.dim(0)?, actions.dtype(), actions.device())?;
+        terms.iter().try_fold(none, |sum, term| Ok((sum + term)?))
+    }
+
+    /// What each term adds to the cost of each candidate, `(candidates)` each.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn terms_of(&self, from: &Standpoint, actions: &Tensor, seed: Seed) -> Result<Vec<Tensor>> {
+        let futures = from.futures(self.model, actions, seed.index(0))?;
+        let weigh = |term: &Term| {
             let (weight, value) = match term {
-                Term::Success { weight } => {
-                    (weight, futures.success.max(D::Minus1)?.affine(-1.0, 1.0)?)
-                }
+                Term::Success { weight, over } => (weight, taken(&futures.log_odds.neg()?, *over)?),
                 Term::GoalImage { weight, distance, over } => {
-                    (weight, self.picture(dream, &futures, *distance, *over)?)
+                    (weight, self.picture(from, &futures, *distance, *over)?)
                 }
                 Term::GoalState { weight, over } => (weight, self.state(&futures, *over)?),
                 Term::Magnitude { weight } => {
@@ -208,33 +256,36 @@ impl Cost<'_> {
                 Term::Smoothness { weight } => (weight, self.roughness(actions)?),
                 Term::KeepOut { weight, low, high } => (weight, depth(&futures, low, high)?),
                 Term::Uncertainty { weight, draws } => {
-                    (weight, self.disagreement(dream, &futures, actions, seed, *draws)?)
+                    (weight, self.disagreement(from, &futures, actions, seed, *draws)?)
                 }
             };
-            cost = (cost + value.affine(*weight, 0.0)?)?;
-        }
-        Ok(cost)
+            Ok(value.affine(*weight, 0.0)?)
+        };
+        self.terms.iter().map(weigh).collect()
     }
 
     fn picture(
         &self,
-        dream: &Dream,
+        from: &Standpoint,
         futures: &Futures,
         distance: Distance,
         over: Over,
     ) -> Result<Tensor> {
         let goal = self.goal.latents.as_ref().ok_or(PlanError::NoGoal { what: "picture" })?;
+        let kept = futures.latents.dim(D::Minus1)?;
+        let goal = leading(goal, kept)?;
+        let scale = leading(self.model.tokenizer.scale(), kept)?;
         let apart = |latents: &Tensor| -> Result<Tensor> {
-            let apart = latents.broadcast_sub(goal)?;
+            let apart = latents.broadcast_sub(&goal)?;
             Ok(match distance {
                 Distance::L1 => apart.abs()?.mean((D::Minus2, D::Minus1))?,
                 Distance::L2 => {
-                    let pixels = apart.broadcast_mul(self.model.tokenizer.scale())?;
+                    let pixels = apart.broadcast_mul(&scale)?;
                     (pixels.sqr()?.mean((D::Minus2, D::Minus1))? + 1e-12)?.sqrt()?
                 }
             })
         };
-        let now = apart(&dream.now()?)?.to_vec1::<f32>()?[0];
+        let now = apart(&leading(&from.now()?, kept)?)?.to_vec1::<f32>()?[0];
         let each = apart(&futures.latents)?;
         Ok(taken(&each, over)?.affine(1.0 / f64::from(now).max(LEAST_DISTANCE), 0.0)?)
     }
@@ -266,7 +317,7 @@ impl Cost<'_> {
 
     fn disagreement(
         &self,
-        dream: &Dream,
+        from: &Standpoint,
         first: &Futures,
         actions: &Tensor,
         seed: Seed,
@@ -274,7 +325,7 @@ impl Cost<'_> {
     ) -> Result<Tensor> {
         let mut all = vec![first.latents.clone()];
         for draw in 1..draws {
-            all.push(self.model.futures(dream, actions, seed.index(draw as u64))?.latents);
+            all.push(from.futures(self.model, actions, seed.index(draw as u64))?.latents);
         }
         let all = Tensor::stack(&all, 0)?.broadcast_mul(self.model.tokenizer.scale())?;
         let mean = all.mean(0)?;
@@ -282,7 +333,7 @@ impl Cost<'_> {
             Ok(tensor.sqr()?.mean((D::Minus2, D::Minus1))?.mean(D::Minus1)?)
         };
         let spread = energy(&all.broadcast_sub(&mean.unsqueeze(0)?)?)?.mean(0)?;
-        let now = dream.now()?.broadcast_mul(self.model.tokenizer.scale())?;
+        let now = from.now()?.broadcast_mul(self.model.tokenizer.scale())?;
         let change = energy(&mean.broadcast_sub(&now)?)?;
         Ok((spread / (change + LEAST_DISTANCE)?)?.sqrt()?)
     }
@@ -293,7 +344,13 @@ fn taken(each: &Tensor, over: Over) -> Result<Tensor> {
     Ok(match over {
         Over::Last => each.narrow(1, each.dim(1)? - 1, 1)?.squeeze(1)?,
         Over::Mean => each.mean(1)?,
+        Over::Best => each.min(1)?,
     })
+}
+
+/// The first `kept` coefficients, which show most of a picture.
+fn leading(latents: &Tensor, kept: usize) -> Result<Tensor> {
+    Ok(latents.narrow(D::Minus1, 0, kept)?.contiguous()?)
 }
 
 /// How deep the states go into a box, 0 outside and 1 in its middle, mean over the steps.
@@ -327,7 +384,7 @@ mod tests {
         let flat = states.concat();
         let states = Tensor::from_vec(flat, (1, states.len(), 2), device).unwrap();
         let none = Tensor::zeros((1, 1), candle_core::DType::F32, device).unwrap();
-        Futures { latents: none.clone(), states, success: none }
+        Futures { latents: none.clone(), states, log_odds: none }
     }
 
     #[test]
@@ -342,15 +399,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_frame_or_the_mean_is_taken() {
-        let each = Tensor::new(&[[1.0_f32, 2.0, 6.0]], &Device::Cpu).unwrap();
+    fn the_last_frame_the_mean_or_the_best_is_taken() {
+        let each = Tensor::new(&[[2.0_f32, 1.0, 6.0]], &Device::Cpu).unwrap();
         assert_eq!(taken(&each, Over::Last).unwrap().to_vec1::<f32>().unwrap(), [6.0]);
         assert_eq!(taken(&each, Over::Mean).unwrap().to_vec1::<f32>().unwrap(), [3.0]);
+        assert_eq!(taken(&each, Over::Best).unwrap().to_vec1::<f32>().unwrap(), [1.0]);
     }
 
     #[test]
     fn what_cannot_be_weighed_is_refused() {
-        assert!(Term::Success { weight: f64::NAN }.validate(2).is_err());
+        assert!(Term::Success { weight: f64::NAN, over: Over::Best }.validate(2).is_err());
         assert!(Term::Uncertainty { weight: 1.0, draws: 1 }.validate(2).is_err());
         let region = |low: &[f32], high: &[f32]| {
             Term::KeepOut { weight: 1.0, low: low.to_vec(), high: high.to_vec() }.validate(2)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rehearse_scenarios::action::ActionChunk;
 use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_scenarios::interface::{
@@ -15,26 +15,38 @@ use rehearse_scenarios::observation::Observation;
 use rehearse_scenarios::outcome::{Fault, FaultKind};
 use rehearse_scenarios::seed::Seed;
 use rehearse_world_model::model::WorldModel;
-use rehearse_world_model::rollout::Dream;
-use rehearse_world_model::routing::Routing;
 
 use crate::config::PlannerConfig;
 use crate::error::{PlanError, Result};
+use crate::limits::Limits;
 use crate::objective::{Cost, Goal};
-use crate::optimizer::{Iteration, Problems, Search};
+use crate::optimizer::{Iteration, Problems, Search, Times};
+use crate::standpoint::Standpoint;
+use crate::steering::Steering;
 
 /// A policy that plans anew at every observation.
 ///
-/// It dreams along: what it has seen and done so far is the context of what it imagines, and the
+/// It follows along: what it has seen and done so far is the context of what it imagines, and the
 /// rest of the last plan is where the next search starts.
 #[derive(Debug)]
 pub struct PlannerPolicy {
     info: PolicyInfo,
     model: Arc<WorldModel>,
-    search: Search,
+    controls: Controls,
     config: PlannerConfig,
     goals: BTreeMap<String, Goal>,
     trials: OpenTrials<Thought>,
+}
+
+/// What is searched over, and what becomes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Controls {
+    /// The search, over commands.
+    pub search: Search,
+    /// Limits of the actions.
+    pub limits: Limits,
+    /// How commands become actions.
+    pub steering: Steering,
 }
 
 /// What it keeps of a trial.
@@ -48,7 +60,7 @@ struct Thought {
 /// Where the last plan was made, and the plan.
 #[derive(Clone, Debug)]
 struct Last {
-    dream: Dream,
+    from: Standpoint,
     /// Steps of the trial done then.
     step: u64,
     plan: Plan,
@@ -57,7 +69,7 @@ struct Last {
 /// A plan and how it was found.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The plan in the unit box, `(1, blocks, dimensions)`.
+    /// Its commands in the unit box, `(1, blocks, dimensions)`.
     pub unit: Tensor,
     /// Its actions, `steps × channels`, in the rig's units.
     pub actions: Vec<f32>,
@@ -65,6 +77,8 @@ pub struct Plan {
     pub cost: f32,
     /// What happened, iteration by iteration.
     pub iterations: Vec<Iteration>,
+    /// How long it took, iteration by iteration.
+    pub times: Vec<Times>,
 }
 
 impl PlannerPolicy {
@@ -73,7 +87,7 @@ impl PlannerPolicy {
         rig: Embodiment,
         digest: String,
         model: Arc<WorldModel>,
-        search: Search,
+        controls: Controls,
         config: PlannerConfig,
         goals: BTreeMap<String, Goal>,
     ) -> Self {
@@ -84,7 +98,7 @@ impl PlannerPolicy {
             max_batch: 64,
             digest: Some(digest),
         };
-        Self { info, model, search, config, goals, trials: OpenTrials::default() }
+        Self { info, model, controls, config, goals, trials: OpenTrials::default() }
     }
 
     /// The model that it thinks with: not the instance that any world imagines with.
@@ -92,39 +106,108 @@ impl PlannerPolicy {
         &self.model
     }
 
-    /// The best plan found from where `dream` stands.
+    /// How it was configured.
+    pub fn config(&self) -> &PlannerConfig {
+        &self.config
+    }
+
+    /// States what an instruction is to reach, in the place of what the configuration states.
+    pub fn set_goal(&mut self, instruction: &str, goal: Goal) {
+        self.goals.insert(instruction.to_owned(), goal);
+    }
+
+    /// Where a trial stands at its first observation.
+    ///
+    /// # Errors
+    /// [`PlanError::Model`] for an observation that does not fit the model's rig.
+    pub fn begin_at(
+        &self,
+        observation: &Observation,
+        instruction: &str,
+        seed: Seed,
+    ) -> Result<Standpoint> {
+        Standpoint::begin(self.config.imagine, &self.model, observation, instruction, seed)
+    }
+
+    /// The best plan found from where a trial stands.
     ///
     /// # Errors
     /// [`PlanError::NoGoal`], [`PlanError::NoFiniteCost`], [`PlanError::Model`].
     pub fn plan(
         &self,
-        dream: &Dream,
+        from: &Standpoint,
         instruction: &str,
         start: Option<Tensor>,
         seed: Seed,
     ) -> Result<Plan> {
         let none = Goal::default();
-        let cost = Cost {
-            model: &self.model,
-            limits: self.search.limits(),
-            terms: &self.config.objective,
-            goal: self.goals.get(instruction).unwrap_or(&none),
-        };
-        let problems = Problems { seeds: vec![seed.child("search")], start };
+        let cost = self.cost(instruction, &none);
+        let start = start.map_or_else(|| self.stay(from), Ok)?;
+        let problems = Problems { seeds: vec![seed.child("search")], start: Some(start) };
         let noise = seed.child("noise");
-        let mut objective =
-            |actions: &Tensor| Ok(cost.of(dream, &actions.squeeze(0)?, noise)?.unsqueeze(0)?);
-        let solution = self.search.solve(&problems, self.config.budget(), &mut objective)?;
-        let steps = self.search.settings().block_steps;
+        let steer = |commands: &Tensor| from.steer(&self.model, &self.controls.steering, commands);
+        let mut objective = |commands: &Tensor| {
+            let actions = steer(&commands.squeeze(0)?)?;
+            Ok(cost.of(from, &actions, noise)?.unsqueeze(0)?)
+        };
+        let solution =
+            self.controls.search.solve(&problems, self.config.budget(), &mut objective)?;
+        let steps = self.controls.search.settings().block_steps;
         let (_, blocks, dimensions) = solution.unit.dims3()?;
         let held = solution
             .unit
             .unsqueeze(2)?
             .broadcast_as((1, blocks, steps, dimensions))?
-            .reshape((blocks * steps, dimensions))?;
-        let actions = self.search.limits().actions_from_unit(&held)?.flatten_all()?.to_vec1()?;
+            .reshape((1, blocks * steps, dimensions))?;
+        let commands = self.controls.search.limits().actions_from_unit(&held)?;
+        let actions = steer(&commands)?.flatten_all()?.to_vec1()?;
         let cost = solution.cost.first().copied().unwrap_or(f32::NAN);
-        Ok(Plan { unit: solution.unit, actions, cost, iterations: solution.iterations })
+        let (iterations, times) = (solution.iterations, solution.times);
+        Ok(Plan { unit: solution.unit, actions, cost, iterations, times })
+    }
+
+    /// The plan that a search starts from where there is none: each waypoint is where the hand
+    /// is, every other channel in the middle of its range.
+    fn stay(&self, from: &Standpoint) -> Result<Tensor> {
+        let limits = self.controls.search.limits();
+        let state = from.memory().state().squeeze(0)?.to_vec1::<f32>()?;
+        let middle = Tensor::zeros((1, limits.dimensions()), DType::F32, limits.device())?;
+        let mut commands = limits.actions_from_unit(&middle)?.squeeze(0)?.to_vec1::<f32>()?;
+        for &(action, moved) in self.controls.steering.waypoints() {
+            commands[action] = state[moved];
+        }
+        let commands = Tensor::from_vec(commands, (1, 1, limits.dimensions()), limits.device())?;
+        let blocks = self.controls.search.settings().blocks;
+        let unit = limits.unit_from_actions(&commands)?.clamp(-1f32, 1f32)?;
+        Ok(unit.broadcast_as((1, blocks, limits.dimensions()))?.contiguous()?)
+    }
+
+    /// What each term of the objective adds to the cost of a plan, in their order.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub fn explain(
+        &self,
+        from: &Standpoint,
+        instruction: &str,
+        plan: &Plan,
+        seed: Seed,
+    ) -> Result<Vec<f32>> {
+        let none = Goal::default();
+        let channels = self.info.embodiment.actions.len();
+        let shape = (1, plan.actions.len() / channels, channels);
+        let actions = Tensor::from_slice(&plan.actions, shape, self.model.device())?;
+        let terms = self.cost(instruction, &none).terms_of(from, &actions, seed.child("noise"))?;
+        terms.iter().map(|term| Ok(term.squeeze(0)?.to_scalar()?)).collect()
+    }
+
+    fn cost<'a>(&'a self, instruction: &str, none: &'a Goal) -> Cost<'a> {
+        Cost {
+            model: &self.model,
+            limits: &self.controls.limits,
+            terms: &self.config.objective,
+            goal: self.goals.get(instruction).unwrap_or(none),
+        }
     }
 
     /// The next plan of a trial, and where it was made.
@@ -132,32 +215,25 @@ impl PlannerPolicy {
         let hz = self.info.embodiment.rate.as_hz();
         let step = (observation.time.as_secs_f64() * hz).round().max(0.0) as u64;
         let seed = thought.seed.index(step);
-        let (dream, start) = match &thought.last {
-            None => {
-                let words = &thought.instruction;
-                (Dream::begin(&self.model, observation, words, thought.seed)?, None)
-            }
+        let (from, start) = match &thought.last {
+            None => (self.begin_at(observation, &thought.instruction, thought.seed)?, None),
             Some(last) => {
                 let channels = self.info.embodiment.actions.len();
                 let planned = last.plan.actions.len() / channels;
                 let done = (step.saturating_sub(last.step) as usize).min(planned);
-                let mut dream = last.dream.clone();
-                if done > 0 {
-                    let executed = &last.plan.actions[..done * channels];
-                    self.model.imagine(vec![(&mut dream, executed)], Routing::Learned)?;
-                }
-                dream.observe(&self.model, observation)?;
-                (dream, Some(self.shifted(&last.plan.unit, done)?))
+                let mut from = last.from.clone();
+                from.follow(&self.model, &last.plan.actions[..done * channels], observation)?;
+                (from, Some(self.shifted(&last.plan.unit, done)?))
             }
         };
-        let plan = self.plan(&dream, &thought.instruction, start, seed)?;
-        Ok(Last { dream, step, plan })
+        let plan = self.plan(&from, &thought.instruction, start, seed)?;
+        Ok(Last { from, step, plan })
     }
 
     /// A plan after some of its steps, with its last block repeated.
     fn shifted(&self, unit: &Tensor, steps: usize) -> Result<Tensor> {
         let blocks = unit.dim(1)?;
-        let gone = (steps / self.search.settings().block_steps).min(blocks - 1);
+        let gone = (steps / self.controls.search.settings().block_steps).min(blocks - 1);
         let mut parts = vec![unit.narrow(1, gone, blocks - gone)?];
         let last = unit.narrow(1, blocks - 1, 1)?;
         parts.extend((0..gone).map(|_| last.clone()));
@@ -231,7 +307,6 @@ mod tests {
     use rehearse_world_model::nn::Variables;
 
     use super::*;
-    use crate::limits::Limits;
     use crate::optimizer::OptimizerSettings;
 
     /// A small model of the sample rig, all of whose weights are drawn.
@@ -262,8 +337,12 @@ mod tests {
     }
 
     fn planner(optimizer: &str, objective: &str) -> PlannerPolicy {
+        imagining("full", optimizer, objective)
+    }
+
+    fn imagining(imagine: &str, optimizer: &str, objective: &str) -> PlannerPolicy {
         let config: PlannerConfig = toml::from_str(&format!(
-            "checkpoint = \"model.safetensors\"\nexecute = 3\n\
+            "checkpoint = \"model.safetensors\"\nimagine = \"{imagine}\"\nexecute = 3\n\
              bounds = [[-1.0, 1.0], [-1.0, 1.0]]\n\
              [search]\nblocks = 4\nblock_steps = 2\niterations = 2\noptimizer = {{ {optimizer} }}\n\
              {objective}"
@@ -275,16 +354,23 @@ mod tests {
             channel.bounds = Some([-1.0, 1.0]);
         }
         let limits = Limits::new(&rig, config.limits.clone(), &Device::Cpu).unwrap();
-        let search = Search::new(config.search.clone(), limits).unwrap();
+        let steering = Steering::new(&rig, &config.waypoint, &Device::Cpu).unwrap();
+        let commanded = Steering::commanded(&rig, &config.waypoint);
+        let commands = Limits::new(&commanded, config.limits.clone(), &Device::Cpu).unwrap();
+        let search = Search::new(config.search.clone(), commands).unwrap();
+        let controls = Controls { search, limits, steering };
         let goals = BTreeMap::new();
-        PlannerPolicy::new("planner", rig, "digest".to_owned(), model, search, config, goals)
+        let digest = "digest".to_owned();
+        PlannerPolicy::new("planner", rig, digest, model, controls, config, goals)
     }
 
     const CEM: &str = "kind = \"cem\", candidates = 6, elites = 2";
-    const SUCCESS: &str = "[[objective]]\nkind = \"success\"\nweight = 1.0\n\
+    const FORESEEABLE: &str = "[[objective]]\nkind = \"success\"\nweight = 1.0\n\
         [[objective]]\nkind = \"smoothness\"\nweight = 0.1\n\
-        [[objective]]\nkind = \"uncertainty\"\nweight = 0.1\n\
         [[objective]]\nkind = \"keep_out\"\nweight = 1.0\nlow = [-0.5]\nhigh = [0.5]\n";
+    const WAYPOINT: &str =
+        "[[waypoint]]\naction = \"dx\"\nstate = \"x\"\nrange = [0.0, 0.5]\ngain = 4.0\n";
+    const UNCERTAINTY: &str = "[[objective]]\nkind = \"uncertainty\"\nweight = 0.1\n";
 
     #[test]
     fn a_planner_keeps_the_contract_of_a_policy() {
@@ -292,7 +378,12 @@ mod tests {
             .into_iter()
             .map(|start| start.observation.unwrap())
             .collect::<Vec<_>>();
-        check_policy(|| planner(CEM, SUCCESS), &observations);
+        let objective = [FORESEEABLE, UNCERTAINTY].concat();
+        check_policy(|| planner(CEM, &objective), &observations);
+        check_policy(|| imagining("foreseen", CEM, FORESEEABLE), &observations);
+        let placed = [FORESEEABLE, WAYPOINT].concat();
+        check_policy(|| imagining("full", CEM, &placed), &observations);
+        check_policy(|| imagining("foreseen", CEM, &placed), &observations);
     }
 
     #[test]
@@ -302,25 +393,91 @@ mod tests {
         for optimizer in
             [CEM, "kind = \"mppi\", candidates = 6", "kind = \"gradient\", restarts = 2"]
         {
-            let policy = planner(optimizer, SUCCESS);
-            let dream = Dream::begin(&policy.model, &seen, &start.instruction, start.seed).unwrap();
+            let policy = planner(optimizer, &[FORESEEABLE, UNCERTAINTY].concat());
+            let from = policy.begin_at(&seen, &start.instruction, start.seed).unwrap();
             let seed = Seed::root(5);
-            let plan = policy.plan(&dream, &start.instruction, None, seed).unwrap();
+            let plan = policy.plan(&from, &start.instruction, None, seed).unwrap();
             assert_eq!(plan.actions.len(), 16);
             assert!(plan.actions.iter().all(|action| (-1.0..=1.0).contains(action)));
             // A search that is warm started from what it found cannot fall behind it.
             let again =
-                policy.plan(&dream, &start.instruction, Some(plan.unit.clone()), seed).unwrap();
-            let gradient =
-                matches!(policy.search.settings().optimizer, OptimizerSettings::Gradient(_));
+                policy.plan(&from, &start.instruction, Some(plan.unit.clone()), seed).unwrap();
+            let gradient = matches!(
+                policy.controls.search.settings().optimizer,
+                OptimizerSettings::Gradient(_)
+            );
             // A gradient search relaxes the gripper, so its costs are those of other plans.
             assert!(gradient || again.cost <= plan.cost, "{optimizer}");
         }
     }
 
     #[test]
+    fn a_plan_over_places_starts_where_the_hand_is_and_moves_as_the_memory_predicts() {
+        let start = sample_starts(1).remove(0);
+        let mut seen = start.observation.unwrap();
+        seen.proprioception = vec![0.25];
+        let policy = imagining("foreseen", CEM, &[FORESEEABLE, WAYPOINT].concat());
+        let words = &start.instruction;
+        let from = policy.begin_at(&seen, words, start.seed).unwrap();
+        // Half of the way from 0 to 0.5 is the middle of the unit box.
+        let stay = policy.stay(&from).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(stay, [0.0; 8]);
+        let plan = policy.plan(&from, words, None, Seed::root(5)).unwrap();
+        let actions = Tensor::from_slice(&plan.actions, (1, 8, 2), &Device::Cpu).unwrap();
+        let states = from.futures(&policy.model, &actions, Seed::root(5)).unwrap().states;
+        let states = states.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let unit = plan.unit.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for step in 1..8 {
+            let place = 0.25 + 0.25 * unit[2 * (step / 2)];
+            let expected = (4.0 * (place - states[step - 1])).clamp(-1.0, 1.0);
+            assert!((plan.actions[2 * step] - expected).abs() < 1e-4, "step {step}");
+        }
+    }
+
+    #[test]
+    fn the_terms_of_a_plan_add_up_to_its_cost() {
+        let start = sample_starts(1).remove(0);
+        let seen = start.observation.unwrap();
+        for imagine in ["full", "foreseen"] {
+            let policy = imagining(imagine, CEM, FORESEEABLE);
+            let (seed, words) = (Seed::root(5), &start.instruction);
+            let from = policy.begin_at(&seen, words, start.seed).unwrap();
+            let plan = policy.plan(&from, words, None, seed).unwrap();
+            let terms = policy.explain(&from, words, &plan, seed).unwrap();
+            assert_eq!(terms.len(), 3);
+            let sum = terms.iter().sum::<f32>();
+            assert!((sum - plan.cost).abs() < 1e-4, "{imagine}: {terms:?} for {}", plan.cost);
+            assert_eq!(plan.times.len(), plan.iterations.len());
+        }
+    }
+
+    #[test]
+    fn a_goal_that_is_at_hand_costs_least_by_either_imagination() {
+        let start = sample_starts(1).remove(0);
+        let seen = start.observation.unwrap();
+        let objective = "[[objective]]\nkind = \"goal_image\"\nweight = 1.0\n";
+        for imagine in ["full", "foreseen"] {
+            let mut policy = imagining(imagine, CEM, objective);
+            let words = &start.instruction;
+            let from = policy.begin_at(&seen, words, start.seed).unwrap();
+            let courses = Tensor::new(&[[[0.5_f32, -1.0]; 8], [[-0.5, 1.0]; 8]], &Device::Cpu);
+            let courses = courses.unwrap();
+            // The goal is what the first course leads to, under the noise that it is weighed with.
+            let futures = from.futures(&policy.model, &courses, start.seed.index(0)).unwrap();
+            let end = futures.latents.get(0).unwrap().get(7).unwrap();
+            let rest = policy.model.tokenizer.coefficients() - end.dim(1).unwrap();
+            let end = end.pad_with_zeros(1, 0, rest).unwrap();
+            policy.set_goal(words, Goal { latents: Some(end), state: None });
+            let none = Goal::default();
+            let costs = policy.cost(words, &none).of(&from, &courses, start.seed).unwrap();
+            let costs = costs.to_vec1::<f32>().unwrap();
+            assert!(costs[0] < 1e-3 && costs[1] > 0.01, "{imagine}: {costs:?}");
+        }
+    }
+
+    #[test]
     fn the_rest_of_a_plan_is_where_the_next_search_starts() {
-        let policy = planner(CEM, SUCCESS);
+        let policy = planner(CEM, FORESEEABLE);
         let unit =
             Tensor::new(&[[[1.0_f32, 1.5], [2.0, 2.5], [3.0, 3.5], [4.0, 4.5]]], &Device::Cpu);
         let unit = unit.unwrap();

@@ -30,6 +30,13 @@ pub enum VizError {
         #[from]
         source: ModelError,
     },
+    /// A predicted video could not be decoded.
+    #[error("cannot decode the predicted video")]
+    Predicted {
+        /// The cause.
+        #[from]
+        source: rehearse_planner::PlanError,
+    },
     /// A frame could not be compressed.
     #[error("cannot compress a frame of camera {camera:?}")]
     Compress {

@@ -8,10 +8,12 @@ mod destination;
 mod episode;
 mod error;
 mod live;
+mod plan;
 mod rollouts;
 
 pub use destination::Destination;
 pub use episode::send_log_episode;
 pub use error::VizError;
 pub use live::Live;
+pub use plan::send_plan;
 pub use rollouts::send_rollouts;

@@ -6,6 +6,7 @@ mod architecture;
 mod clone;
 mod fidelity;
 mod logs;
+mod plan;
 mod run;
 mod scoring;
 mod support;

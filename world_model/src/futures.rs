@@ -14,12 +14,14 @@ use crate::rollout::{Dream, Plan};
 /// What follows from each of several action sequences.
 #[derive(Clone, Debug)]
 pub struct Futures {
-    /// Latents of each frame, `(candidates, steps, patches, coefficients)`.
+    /// Latents of each frame, `(candidates, steps, patches, coefficients)`; their leading
+    /// coefficients alone where they are [foreseen](crate::foresight::Foresight).
     pub latents: Tensor,
     /// Proprioception at each frame, `(candidates, steps, channels)`, in the rig's units.
     pub states: Tensor,
-    /// Probability per frame that the task is done, `(candidates, steps)`.
-    pub success: Tensor,
+    /// Log odds per frame that the task is done, `(candidates, steps)`. Unlike probabilities they
+    /// have a slope far from success.
+    pub log_odds: Tensor,
 }
 
 impl WorldModel {
@@ -33,11 +35,7 @@ impl WorldModel {
     /// # Errors
     /// [`ModelError::Size`] for actions of another size, [`ModelError::Tensor`].
     pub fn futures(&self, dream: &Dream, actions: &Tensor, seed: Seed) -> Result<Futures> {
-        let (count, steps, channels) = actions.dims3()?;
-        if channels != self.embodiment.actions.len() || steps == 0 || count == 0 {
-            let expected = format!("(1.., 1.., {})", self.embodiment.actions.len());
-            return Err(ModelError::size("candidates", expected, format!("{:?}", actions.dims())));
-        }
+        let (count, steps) = self.check_candidates(actions)?;
         let mut known = dream.known.repeat(count)?;
         let mut memory = dream.memory.repeat(count)?;
         let first = repeat_rows(&dream.known.first, count)?;
@@ -85,8 +83,18 @@ impl WorldModel {
             first_state: &repeat_rows(&dream.known.first_state, all)?,
             instruction: &repeat_rows(&pooled, all)?,
         };
-        let success = self.judge.probability(&input, foreseen.as_ref())?;
-        Ok(Futures { latents, states, success: success.reshape((count, steps))? })
+        let log_odds = self.judge.log_odds(&input, foreseen.as_ref())?;
+        Ok(Futures { latents, states, log_odds: log_odds.reshape((count, steps))? })
+    }
+
+    /// Candidates and steps of `(candidates, steps, action channels)`, one of each at least.
+    pub(crate) fn check_candidates(&self, actions: &Tensor) -> Result<(usize, usize)> {
+        let (count, steps, channels) = actions.dims3()?;
+        if channels == self.embodiment.actions.len() && steps > 0 && count > 0 {
+            return Ok((count, steps));
+        }
+        let expected = format!("(1.., 1.., {})", self.embodiment.actions.len());
+        Err(ModelError::size("candidates", expected, format!("{:?}", actions.dims())))
     }
 }
 
@@ -115,7 +123,8 @@ mod tests {
         let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(flat(&futures.latents.get(0).unwrap()), flat(&imagined.latents));
         assert_eq!(flat(&futures.states.get(0).unwrap()), flat(&imagined.states));
-        assert_eq!(flat(&futures.success.get(0).unwrap()), imagined.success);
+        let success = candle_nn::ops::sigmoid(&futures.log_odds.get(0).unwrap()).unwrap();
+        assert_eq!(flat(&success), imagined.success);
         assert_ne!(flat(&futures.latents.get(1).unwrap()), flat(&imagined.latents));
     }
 

@@ -91,18 +91,25 @@ impl Judge {
 
     /// Calibrated probabilities that the task is done, `(batch)` in [0, 1].
     ///
+    /// # Errors
+    /// As [`log_odds`](Self::log_odds).
+    pub fn probability(&self, input: &JudgeInput<'_>, foreseen: Option<&Tensor>) -> Result<Tensor> {
+        Ok(candle_nn::ops::sigmoid(&self.log_odds(input, foreseen)?)?)
+    }
+
+    /// Calibrated log odds that the task is done, `(batch)`.
+    ///
     /// `foreseen` are the log odds that the state model foresees in imagined frames, `(batch)`.
     /// They are weighed with what is seen: imagined pixels are no proof of what would happen.
     ///
     /// # Errors
     /// A tensor error if a shape disagrees.
-    pub fn probability(&self, input: &JudgeInput<'_>, foreseen: Option<&Tensor>) -> Result<Tensor> {
+    pub fn log_odds(&self, input: &JudgeInput<'_>, foreseen: Option<&Tensor>) -> Result<Tensor> {
         let score = self.score(input)?;
-        let odds = match (&self.imagined, foreseen) {
-            (Some(imagined), Some(foreseen)) => imagined.odds(&score, Some(foreseen))?,
-            _ => self.real.odds(&score, None)?,
-        };
-        Ok(candle_nn::ops::sigmoid(&odds)?)
+        match (&self.imagined, foreseen) {
+            (Some(imagined), Some(foreseen)) => imagined.odds(&score, Some(foreseen)),
+            _ => self.real.odds(&score, None),
+        }
     }
 }
 

@@ -10,7 +10,8 @@
 //!   chosen by a router ([`router`], [`routing`]);
 //! - says how likely the task is done, from what is seen and what is foreseen ([`judge`]);
 //! - imagines many trials at once ([`rollout`]) and shows them as a [`world`], or many futures of
-//!   one trial ([`futures`]), which is what a planner asks for;
+//!   one trial ([`futures`]), or what the memory alone foresees of them ([`foresight`]), which is
+//!   what a planner asks for;
 //! - trains all of it from robot logs in resumable stages ([`train`]), keeps it in checked files
 //!   ([`checkpoint`]) and measures how faithful it is ([`fidelity`], [`counterfactual`],
 //!   [`filmstrip`]).
@@ -77,6 +78,7 @@ pub mod fidelity;
 pub mod filmstrip;
 pub mod flow;
 pub mod forecast;
+pub mod foresight;
 pub mod futures;
 pub mod instruction;
 pub mod judge;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use rehearse_scenarios::embodiment::Embodiment;
+use rehearse_scenarios::observation::Observation;
 
 use crate::conditions::condition_values;
 use crate::config::ModelConfig;
@@ -105,6 +106,31 @@ impl WorldModel {
     /// Where the model computes.
     pub fn device(&self) -> &Device {
         self.statistics.device()
+    }
+
+    /// Latents of what is seen, `(1, patches, coefficients)`.
+    ///
+    /// # Errors
+    /// [`ModelError::Size`] for a missing camera or an image of another size.
+    pub(crate) fn latents_of(&self, observation: &Observation) -> Result<Tensor> {
+        let patches = self.tokenizer.layout().patches_of(observation)?;
+        self.tokenizer.encode(patches, 1, self.device())
+    }
+
+    /// Measured proprioception as a tensor, `(1, channels)`.
+    ///
+    /// # Errors
+    /// [`ModelError::Size`] for another number of channels, [`ModelError::NotFinite`].
+    pub(crate) fn state_of(&self, proprioception: &[f32]) -> Result<Tensor> {
+        let channels = self.embodiment.proprioception.len();
+        if proprioception.len() != channels {
+            return Err(ModelError::size("proprioception", channels, proprioception.len()));
+        }
+        if proprioception.iter().any(|value| !value.is_finite()) {
+            let what = "proprioception of an observation".to_owned();
+            return Err(ModelError::NotFinite { what, place: None });
+        }
+        Ok(Tensor::from_slice(proprioception, (1, channels), self.device())?)
     }
 
     /// Latents from a chunk that the flow made: the difference to the last context frame, in the

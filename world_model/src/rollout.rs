@@ -72,8 +72,7 @@ impl Dream {
         instruction: &str,
         seed: Seed,
     ) -> Result<Self> {
-        let patches = model.tokenizer.layout().patches_of(observation)?;
-        let first = model.tokenizer.encode(patches, 1, model.device())?;
+        let first = model.latents_of(observation)?;
         Self::from_latents(model, &first, &observation.proprioception, instruction, seed)
     }
 
@@ -89,19 +88,8 @@ impl Dream {
         instruction: &str,
         seed: Seed,
     ) -> Result<Self> {
-        let device = model.device();
-        let channels = model.embodiment.proprioception.len();
-        if proprioception.len() != channels {
-            return Err(ModelError::size("proprioception", channels, proprioception.len()));
-        }
-        if proprioception.iter().any(|value| !value.is_finite()) {
-            return Err(ModelError::NotFinite {
-                what: "proprioception of the first observation".to_owned(),
-                place: None,
-            });
-        }
-        let state = Tensor::from_slice(proprioception, (1, channels), device)?;
-        let words = model.instruction.encode(instruction, device)?.unsqueeze(0)?;
+        let state = model.state_of(proprioception)?;
+        let words = model.instruction.encode(instruction, model.device())?.unsqueeze(0)?;
         let known = Known::new(model, first, &state, words)?;
         let memory = model.state.begin(&state, first, &[instruction])?;
         Ok(Self { seed, step: 0, known, memory, gripper: None })
@@ -112,17 +100,10 @@ impl Dream {
     /// # Errors
     /// As [`begin`](Self::begin).
     pub fn observe(&mut self, model: &WorldModel, observation: &Observation) -> Result<()> {
-        let patches = model.tokenizer.layout().patches_of(observation)?;
-        let seen = model.tokenizer.encode(patches, 1, model.device())?.unsqueeze(1)?;
-        let channels = model.embodiment.proprioception.len();
-        let state = &observation.proprioception;
-        if state.len() != channels {
-            return Err(ModelError::size("proprioception", channels, state.len()));
-        }
-        let state = Tensor::from_slice(state, (1, 1, channels), model.device())?;
-        self.known.correct(&seen, &state)?;
-        self.memory.correct(&state.squeeze(1)?);
-        Ok(())
+        let seen = model.latents_of(observation)?;
+        let state = model.state_of(&observation.proprioception)?;
+        self.known.correct(&seen.unsqueeze(1)?, &state.unsqueeze(1)?)?;
+        self.memory.correct(&state)
     }
 
     /// Latents of the present frame, `(1, patches, coefficients)`.
@@ -131,6 +112,11 @@ impl Dream {
     /// A tensor error.
     pub fn now(&self) -> Result<Tensor> {
         self.known.last()
+    }
+
+    /// What the recurrent state model remembers.
+    pub fn memory(&self) -> &StateMemory {
+        &self.memory
     }
 
     /// Steps imagined so far.

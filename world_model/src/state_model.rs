@@ -152,18 +152,47 @@ impl StateModel {
     /// # Errors
     /// A tensor error if a shape disagrees.
     pub fn roll(&self, memory: &StateMemory, actions: &Tensor) -> Result<Rolled> {
-        let steps = actions.dim(1)?;
-        let normal = self.statistics.normal_action(actions)?;
+        let act = |step: usize, _: &Tensor| Ok(actions.narrow(1, step, 1)?.squeeze(1)?);
+        let steps = self.steps(memory, actions.dim(1)?, act)?;
+        let foreseen = match &self.forecast {
+            Some(forecast) => Some(forecast.forward(&remembered(&steps.memories)?)?),
+            None => None,
+        };
+        Ok(Rolled { states: Tensor::stack(&steps.states, 1)?, foreseen, memories: steps.memories })
+    }
+
+    /// The actions of a controller that sees the predicted proprioception at every step,
+    /// `(batch, steps, action channels)`.
+    ///
+    /// `act` is given the step and the proprioception before it, `(batch, channels)`, and returns
+    /// actions `(batch, action channels)`, both in the rig's units.
+    ///
+    /// # Errors
+    /// What `act` returns, or a tensor error if a shape disagrees.
+    pub fn steer(
+        &self,
+        memory: &StateMemory,
+        steps: usize,
+        act: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        Ok(Tensor::stack(&self.steps(memory, steps, act)?.actions, 1)?)
+    }
+
+    fn steps(
+        &self,
+        memory: &StateMemory,
+        steps: usize,
+        mut act: impl FnMut(usize, &Tensor) -> Result<Tensor>,
+    ) -> Result<Steps> {
         let lead_scale = (&self.statistics.step_scale * LEAD_STEPS)?;
-        let mut memories = Vec::with_capacity(steps);
+        let mut done = Steps::default();
         let mut memory = memory.clone();
-        let mut states = Vec::with_capacity(steps);
         for step in 0..steps {
             let StateMemory { hidden, state, commanded, scene } = &memory;
-            let action = actions.narrow(1, step, 1)?.squeeze(1)?;
+            let action = act(step, state)?;
             let commanded = self.statistics.commanded.after(commanded, &action)?;
             let lead = (&commanded - state)?.broadcast_div(&lead_scale)?;
-            let normal_action = normal.narrow(1, step, 1)?.squeeze(1)?;
+            let normal_action = self.statistics.normal_action(&action)?;
             let position = self.statistics.normal_state(state)?;
             let mut parts = vec![&position, &normal_action, &lead];
             parts.extend(scene);
@@ -172,15 +201,20 @@ impl StateModel {
                 self.output.forward(&hidden)?.broadcast_mul(&self.statistics.step_scale)?;
             memory =
                 StateMemory { state: (state + change)?, hidden, commanded, scene: scene.clone() };
-            states.push(memory.state.clone());
-            memories.push(memory.clone());
+            done.actions.push(action);
+            done.states.push(memory.state.clone());
+            done.memories.push(memory.clone());
         }
-        let foreseen = match &self.forecast {
-            Some(forecast) => Some(forecast.forward(&remembered(&memories)?)?),
-            None => None,
-        };
-        Ok(Rolled { states: Tensor::stack(&states, 1)?, foreseen, memories })
+        Ok(done)
     }
+}
+
+/// What happened step by step; each tensor is `(batch, …)`.
+#[derive(Default)]
+struct Steps {
+    actions: Vec<Tensor>,
+    states: Vec<Tensor>,
+    memories: Vec<StateMemory>,
 }
 
 /// Memory and summary of the scene after each step, `(batch, steps, width + scene)`.
@@ -201,16 +235,20 @@ impl StateMemory {
         &self.state
     }
 
-    /// Puts what was measured, `(batch, channels)`, in the place of what was predicted.
-    pub(crate) fn correct(&mut self, state: &Tensor) {
+    /// Puts what was measured, `(batch, channels)`, in the place of what was predicted. The
+    /// command keeps its lead over the state: one that stayed behind would pull the hand back to
+    /// where it was thought to be.
+    pub(crate) fn correct(&mut self, state: &Tensor) -> Result<()> {
+        self.commanded = (&self.commanded + (state - &self.state)?)?;
         self.state = state.clone();
+        Ok(())
     }
 
     /// The memory of one trial, `count` times.
     ///
     /// # Errors
     /// A tensor error if there are several trials.
-    pub(crate) fn repeat(&self, count: usize) -> Result<Self> {
+    pub fn repeat(&self, count: usize) -> Result<Self> {
         Ok(Self {
             hidden: repeat_rows(&self.hidden, count)?,
             state: repeat_rows(&self.state, count)?,

@@ -13,7 +13,7 @@ mod search;
 mod settings;
 mod shooting;
 
-pub use search::{Iteration, Objective, Problems, Search, Solution};
+pub use search::{Iteration, Objective, Problems, Search, Solution, Times};
 pub use settings::{
     CemSettings, GradientSettings, MppiSettings, OptimizerSettings, SearchSettings,
     ShootingSettings,

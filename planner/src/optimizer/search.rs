@@ -40,6 +40,19 @@ pub struct Solution {
     pub cost: Vec<f32>,
     /// What happened, iteration by iteration.
     pub iterations: Vec<Iteration>,
+    /// How long it took, iteration by iteration.
+    pub times: Vec<Times>,
+}
+
+/// How long the stages of one iteration took, for all problems together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Drawing candidates.
+    pub propose: Duration,
+    /// Asking the objective: the model imagines.
+    pub imagine: Duration,
+    /// Learning from the costs.
+    pub learn: Duration,
 }
 
 /// What happened in one iteration; one value per problem.
@@ -120,17 +133,25 @@ impl Search {
         let seeds = problems.seeds.clone();
         let began = Instant::now();
         let mut best = Best::new(&start)?;
-        let mut iterations = vec![];
+        let (mut iterations, mut times) = (vec![], vec![]);
         let mut run = |method: &mut dyn Method, range: std::ops::Range<usize>, best: &mut Best| {
             for iteration in range {
                 let spent = budget.is_some_and(|budget| began.elapsed() >= budget);
                 if spent && !iterations.is_empty() {
                     break;
                 }
+                let begun = Instant::now();
                 let candidates = method.propose(iteration, limits)?;
+                let proposed = Instant::now();
                 let costs = objective(&self.actions(&candidates)?)?;
                 best.offer(&limits.project_candidates(&candidates)?, &costs, iteration)?;
+                let imagined = Instant::now();
                 iterations.push(method.learn(&candidates, &costs, limits)?);
+                times.push(Times {
+                    propose: proposed - begun,
+                    imagine: imagined - proposed,
+                    learn: imagined.elapsed(),
+                });
             }
             Ok::<(), PlanError>(())
         };
@@ -155,7 +176,7 @@ impl Search {
                 run(&mut Gradient::from_starts(gradient, &starts)?, all / 2..all, &mut best)?;
             }
         }
-        Ok(Solution { unit: best.unit, cost: best.cost, iterations })
+        Ok(Solution { unit: best.unit, cost: best.cost, iterations, times })
     }
 
     /// Actions in their units, `(problems, candidates, steps, dimensions)`, from blocks in the unit

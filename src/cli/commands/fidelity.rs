@@ -10,7 +10,7 @@ use rehearse_world_model::checkpoint::load;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
 use rehearse_world_model::fidelity::{Fidelity, FidelityOptions, FidelityRow, fidelity};
-use rehearse_world_model::filmstrip::{Filmstrip, filmstrips};
+use rehearse_world_model::filmstrip::{Filmstrip, Picture, filmstrips};
 
 use crate::cli::{ExitStatus, Format, Printer};
 
@@ -92,17 +92,22 @@ impl FidelityArgs {
 fn write_strips(strips: &[Filmstrip], folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     for strip in strips {
-        let Filmstrip { episode, task, width, height, pixels, .. } = strip;
+        let Filmstrip { episode, task, outcome, imagined, picture, .. } = strip;
         let word = |success: bool| if success { "success" } else { "failure" };
-        let outcome = strip.outcome.map_or("unknown", word);
-        let name = format!("{episode:04}-{task}-{outcome}-imagined-{}.png", word(strip.imagined));
+        let (outcome, imagined) = (outcome.map_or("unknown", word), word(*imagined));
+        let name = format!("{episode:04}-{task}-{outcome}-imagined-{imagined}.png");
         let name = name.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "_");
-        let path = folder.join(name);
-        let size = (u32::try_from(*width)?, u32::try_from(*height)?);
-        image::save_buffer(&path, pixels, size.0, size.1, image::ColorType::Rgb8)
-            .with_context(|| path.display().to_string())?;
+        write_png(picture, &folder.join(name))?;
     }
     Ok(())
+}
+
+/// Writes a picture as a PNG file.
+pub(super) fn write_png(picture: &Picture, path: &Path) -> anyhow::Result<()> {
+    let Picture { width, height, pixels } = picture;
+    let (width, height) = (u32::try_from(*width)?, u32::try_from(*height)?);
+    image::save_buffer(path, pixels, width, height, image::ColorType::Rgb8)
+        .with_context(|| path.display().to_string())
 }
 
 fn table(report: &Fidelity) -> Result<String, std::fmt::Error> {

@@ -9,6 +9,7 @@ pub mod fidelity;
 pub mod judge;
 pub mod logs;
 pub mod merge;
+pub mod plan;
 pub mod policies;
 pub mod policy;
 pub mod record;
@@ -55,6 +56,8 @@ pub enum Command {
     /// Who says how a trial ended, and how far to believe it
     #[command(subcommand)]
     Judge(judge::JudgeCommand),
+    /// Plan in imagination: one plan from one start, with its predicted video
+    Plan(plan::PlanArgs),
     /// Success rates from trial tables, with their intervals and the ranking
     Score(score::ScoreArgs),
     /// Is one policy better than another, and how many trials would settle it
@@ -87,6 +90,7 @@ impl Command {
             Self::Train(args) => args.run(printer),
             Self::Fidelity(args) => args.run(printer),
             Self::Judge(command) => command.run(printer),
+            Self::Plan(arguments) => arguments.run(printer),
             Self::Score(arguments) => arguments.run(printer),
             Self::Compare(arguments) => arguments.run(printer),
             Self::Agree(arguments) => arguments.run(printer),
