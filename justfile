@@ -50,3 +50,22 @@ parity-video log="examples/logs/droid":
     "$venv/bin/pip" install --quiet av numpy
     cargo build --release -p rehearse-scenarios --example decode
     "$venv/bin/python" scenarios/tools/check_video.py --decode "$target/release/examples/decode" "{{ log }}"
+
+# Times the world model beside its PyTorch twin on the same cores, weights and inputs, in turn; ends
+# with one line of JSON, of ratios of speed. `python` may name one that has torch and safetensors.
+compare-torch python="" threads="2" rounds="15":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    target="${CARGO_TARGET_DIR:-target}"
+    python="{{ python }}"
+    if [ -z "$python" ]; then
+        venv="$target/parity/torch"
+        [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+        # Wheels without CUDA where they can be had.
+        "$venv/bin/pip" install --quiet torch==2.6.0 numpy safetensors \
+            --extra-index-url https://download.pytorch.org/whl/cpu
+        python="$venv/bin/python"
+    fi
+    cargo build --release --workspace --example speed
+    "$python" world_model/tools/compare_torch.py --speed "$target/release/examples/speed" \
+        --threads {{ threads }} --rounds {{ rounds }}

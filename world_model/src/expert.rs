@@ -173,20 +173,27 @@ impl Expert {
         let condition = self.condition(&embedded, &clean)?;
         let mut caches = Vec::with_capacity(self.blocks.len());
         let mut x = x;
-        for (block, words) in self.blocks.iter().zip(&self.instruction) {
+        for (layer, (block, words)) in self.blocks.iter().zip(&self.instruction).enumerate() {
             let words = words.forward(&input.instruction)?;
             let width = self.shape.width;
             let instruction = Cache {
                 k: words.narrow(2, 0, width)?.contiguous()?,
                 v: words.narrow(2, width, width)?.contiguous()?,
             };
-            let (next, own) = block.forward(&x, &block.modulation(&condition)?, &instruction)?;
+            let modulation = block.modulation(&condition)?;
+            let own = if layer + 1 < self.blocks.len() {
+                let (next, own) = block.forward(&x, &modulation, &instruction)?;
+                x = next;
+                own
+            } else {
+                // Nothing reads the context's tokens after the last block's keys and values.
+                block.own_tokens(&x, &modulation)?
+            };
             let own = own.cache()?;
             caches.push(Cache {
                 k: Tensor::cat(&[&instruction.k, &own.k], 1)?,
                 v: Tensor::cat(&[&instruction.v, &own.v], 1)?,
             });
-            x = next;
         }
         let (b, groups, _) = conditions.dims3()?;
         let last = self.last.forward(&input.last)?.unsqueeze(1)?;

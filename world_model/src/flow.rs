@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use rand_distr::{Distribution as _, StandardNormal};
+use rayon::prelude::*;
 use rehearse_scenarios::seed::Seed;
 
 use crate::config::FlowConfig;
@@ -83,11 +84,11 @@ pub fn noised(latents: &Tensor, noise: &Tensor, level: f64) -> Result<Tensor> {
 /// A tensor error if the device refuses.
 pub fn normal(seeds: &[Seed], shape: &[usize], device: &Device) -> Result<Tensor> {
     let count = shape.iter().product::<usize>();
-    let mut values = Vec::with_capacity(seeds.len() * count);
-    for seed in seeds {
+    let mut values = vec![0.0_f32; seeds.len() * count];
+    values.par_chunks_mut(count.max(1)).zip(seeds).for_each(|(row, seed)| {
         let mut rng = seed.rng();
-        values.extend((0..count).map(|_| -> f32 { StandardNormal.sample(&mut rng) }));
-    }
+        row.fill_with(|| StandardNormal.sample(&mut rng));
+    });
     let mut whole = vec![seeds.len()];
     whole.extend_from_slice(shape);
     Ok(Tensor::from_vec(values, whole, device)?)

@@ -63,9 +63,10 @@ impl Forecast {
         let (batch, steps, _) = memories.dims3()?;
         let (patches, coefficients) = self.scale.dims2()?;
         let x = ops::gelu(&self.hidden.forward(memories)?)?;
-        let change = self.picture.forward(&x)?.reshape((batch, steps, patches, coefficients))?;
+        // The map is scaled rather than what it makes: there are more steps than weights.
+        let picture = self.picture.scaled(&self.scale.flatten_all()?)?;
         Ok(Foreseen {
-            change: change.broadcast_mul(&self.scale)?,
+            change: picture.forward(&x)?.reshape((batch, steps, patches, coefficients))?,
             success: self.success.forward(&x)?.squeeze(2)?,
         })
     }

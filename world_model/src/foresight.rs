@@ -54,11 +54,9 @@ impl Foresight {
             let expected = format!("a multiple of {channels} values");
             return Err(ModelError::size("executed actions", expected, actions.len()));
         }
-        let shape = (1, actions.len() / channels, channels);
-        let actions = Tensor::from_slice(actions, shape, model.device())?;
-        if let Some(memory) = model.state.roll(&self.memory, &actions)?.memories.pop() {
-            self.memory = memory;
-        }
+        let steps = actions.len() / channels;
+        let actions = Tensor::from_slice(actions, (1, steps, channels), model.device())?;
+        self.memory = model.state.roll(&self.memory, &actions)?.memory(steps)?;
         Ok(())
     }
 

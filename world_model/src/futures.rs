@@ -61,7 +61,7 @@ impl WorldModel {
             let made = made.narrow(1, 0, used)?.contiguous()?;
             let predicted = rolled.states.narrow(1, 0, used)?.contiguous()?;
             known.advance(&made, &predicted, &normal.narrow(1, 0, used)?)?;
-            memory = rolled.memories[used - 1].clone();
+            memory = rolled.memory(used)?;
             if let Some(rolled) = rolled.foreseen {
                 foreseen.push(rolled.success.narrow(1, 0, used)?);
             }

@@ -61,6 +61,27 @@ impl InstructionEncoder {
         Ok((x + self.down.forward(&hidden)?)?)
     }
 
+    /// One vector for each of some instructions, of which many may be alike.
+    ///
+    /// # Shapes
+    /// - returns: `(instructions, width)`
+    ///
+    /// # Errors
+    /// A tensor error, also without an instruction.
+    pub fn pooled(&self, instructions: &[&str], device: &Device) -> Result<Tensor> {
+        let mut distinct = instructions.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let encoded =
+            distinct.iter().map(|text| self.encode(text, device)).collect::<Result<Vec<_>>>()?;
+        let rows = instructions
+            .iter()
+            .map(|text| distinct.partition_point(|other| other < text) as u32)
+            .collect::<Vec<_>>();
+        let rows = Tensor::new(rows, device)?;
+        Ok(Self::pool(&Tensor::stack(&encoded, 0)?)?.index_select(&rows, 0)?)
+    }
+
     /// One vector per instruction, from the vectors of [`encode`](Self::encode).
     ///
     /// # Shapes
@@ -114,7 +135,10 @@ fn fnv(letters: &[char]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use rehearse_scenarios::seed::Seed;
+
     use super::*;
+    use crate::nn::Variables;
 
     #[test]
     fn case_and_punctuation_do_not_matter_but_words_do() {
@@ -132,5 +156,20 @@ mod tests {
         };
         assert!(shared("drawer", "drawers") > 5);
         assert_eq!(shared("drawer", "button"), 0);
+    }
+
+    #[test]
+    fn instructions_keep_their_order_however_many_are_alike() {
+        let variables = Variables::new(Seed::root(2));
+        let config = InstructionConfig { width: 8, words: 3, buckets: 32 };
+        let vb = variables.builder(&Device::Cpu, &[]);
+        let encoder = InstructionEncoder::new(&config, &vb).unwrap();
+        let texts = ["open the drawer", "close it", "open the drawer", "a", "close it"];
+        let many = encoder.pooled(&texts, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
+        for (text, row) in texts.iter().zip(many) {
+            let alone = encoder.encode(text, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+            let alone = InstructionEncoder::pool(&alone).unwrap().to_vec2::<f32>().unwrap();
+            assert_eq!(alone[0], row, "{text}");
+        }
     }
 }

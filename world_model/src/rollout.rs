@@ -24,7 +24,7 @@ use crate::nn::ops::repeat_rows;
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
 use crate::router::Router;
 use crate::routing::{PendingFeatures, Routing};
-use crate::state_model::{Rolled, StateMemory};
+use crate::state_model::StateMemory;
 
 /// One imagined trial: what the model remembers of it. Every tensor has one row.
 #[derive(Clone, Debug)]
@@ -181,7 +181,7 @@ impl WorldModel {
             }
             self.round(&mut active, routing)?;
         }
-        pending.into_iter().map(|trial| self.finish(trial)).collect()
+        self.finish(pending)
     }
 
     /// One chunk for every active trial.
@@ -207,8 +207,8 @@ impl WorldModel {
         let actions = Tensor::from_slice(&raw, (active.len(), horizon, channels), self.device())?;
         let memory =
             StateMemory::cat(&active.iter().map(|trial| &trial.dream.memory).collect::<Vec<_>>())?;
-        let Rolled { states, foreseen, memories } = self.state.roll(&memory, &actions)?;
-        let picture = match &foreseen {
+        let rolled = self.state.roll(&memory, &actions)?;
+        let picture = match &rolled.foreseen {
             Some(foreseen) => {
                 Some(foreseen.picture(&cat(active, |trial| Ok(trial.dream.known.first.clone()))?)?)
             }
@@ -218,7 +218,7 @@ impl WorldModel {
             .iter()
             .map(|&left| (left / BASE_CHUNK).clamp(1, MAX_BASE_CHUNKS))
             .collect::<Vec<_>>();
-        let choices = self.route(active, routing, &allowed, &left, &raw, &states)?;
+        let choices = self.route(active, routing, &allowed, &left, &raw, &rolled.states)?;
         let normal = self.statistics.normal_action(&actions)?;
         let mut by_expert = BTreeMap::<usize, Vec<usize>>::new();
         for (row, &choice) in choices.iter().enumerate() {
@@ -233,9 +233,9 @@ impl WorldModel {
                     .collect::<candle_core::Result<Vec<_>>>()?;
                 Tensor::cat(&parts, 0)
             };
-            let (normal, states) = (pick(&normal)?, pick(&states)?);
+            let (normal, states) = (pick(&normal)?, pick(&rolled.states)?);
             let picture = picture.as_ref().map(pick).transpose()?;
-            let success = foreseen.as_ref().map(|f| pick(&f.success)).transpose()?;
+            let success = rolled.foreseen.as_ref().map(|f| pick(&f.success)).transpose()?;
             let dreams = rows.iter().map(|&row| &*active[row].dream).collect::<Vec<_>>();
             let seeds = |name: &str| {
                 dreams.iter().map(|dream| dream.seed.child(name).index(dream.step)).collect()
@@ -249,7 +249,7 @@ impl WorldModel {
                 let part = |tensor: &Tensor| tensor.narrow(0, index, 1)?.narrow(1, 0, used);
                 let gripper =
                     self.gripper_state(&raw[(row * horizon + used - 1) * channels..][..channels])?;
-                let memory = memories[used - 1].row(row)?;
+                let memory = rolled.memory(used)?.row(row)?;
                 active[row].foreseen.extend(success.as_ref().map(part).transpose()?);
                 active[row].advance(
                     &part(&latents)?,
@@ -403,24 +403,49 @@ impl WorldModel {
         Ok(Tensor::cat(&[&first, &of(recent_actions, recent_states)?], 1)?)
     }
 
-    fn finish(&self, trial: Pending<'_>) -> Result<Imagined> {
-        let latents = Tensor::cat(&trial.latents, 1)?.squeeze(0)?;
-        let states = Tensor::cat(&trial.states, 1)?.squeeze(0)?;
-        let frames = latents.dim(0)?;
-        let over = |row: &Tensor| repeat_rows(row, frames);
-        let foreseen = match &trial.foreseen[..] {
+    /// Judges what was imagined, all trials at once.
+    fn finish(&self, pending: Vec<Pending<'_>>) -> Result<Vec<Imagined>> {
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut judged = Vec::with_capacity(pending.len());
+        for trial in &pending {
+            let known = &trial.dream.known;
+            let pooled = InstructionEncoder::pool(&known.instruction)?;
+            let frames = trial.done;
+            judged.push([
+                Tensor::cat(&trial.latents, 1)?.squeeze(0)?,
+                repeat_rows(&known.first, frames)?,
+                Tensor::cat(&trial.states, 1)?.squeeze(0)?,
+                repeat_rows(&known.first_state, frames)?,
+                repeat_rows(&pooled, frames)?,
+            ]);
+        }
+        let all = |part: usize| {
+            Tensor::cat(&judged.iter().map(|parts| &parts[part]).collect::<Vec<_>>(), 0)
+        };
+        let input = JudgeInput {
+            frame: &all(0)?,
+            first: &all(1)?,
+            state: &all(2)?,
+            first_state: &all(3)?,
+            instruction: &all(4)?,
+        };
+        let foreseen = pending.iter().flat_map(|trial| &trial.foreseen).collect::<Vec<_>>();
+        let foreseen = match &foreseen[..] {
             [] => None,
             parts => Some(Tensor::cat(parts, 1)?.squeeze(0)?),
         };
-        let input = JudgeInput {
-            frame: &latents,
-            first: &over(&trial.dream.known.first)?,
-            state: &states,
-            first_state: &over(&trial.dream.known.first_state)?,
-            instruction: &over(&InstructionEncoder::pool(&trial.dream.known.instruction)?)?,
-        };
-        let success = self.judge.probability(&input, foreseen.as_ref())?;
-        Ok(Imagined { latents, states, success: success.to_vec1()?, segments: trial.segments })
+        let success = self.judge.probability(&input, foreseen.as_ref())?.to_vec1::<f32>()?;
+        let mut success = success.into_iter();
+        Ok(pending
+            .into_iter()
+            .zip(judged)
+            .map(|(trial, [latents, _, states, ..])| {
+                let success = success.by_ref().take(trial.done).collect();
+                Imagined { latents, states, success, segments: trial.segments }
+            })
+            .collect())
     }
 }
 

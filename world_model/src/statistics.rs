@@ -104,21 +104,30 @@ impl Statistics {
 }
 
 impl Commanded {
-    /// The commanded state after one more action.
+    /// The commanded state after each of some further actions.
     ///
     /// # Shapes
-    /// - `commanded`: `(batch, proprioceptive channels)`
-    /// - `action`: `(batch, action channels)`
+    /// - `commanded`: before them, `(batch, proprioceptive channels)`
+    /// - `actions`: `(batch, steps, action channels)`
+    /// - returns: `(batch, steps, proprioceptive channels)`
     ///
     /// # Errors
-    /// A tensor error if a shape disagrees.
-    pub fn after(&self, commanded: &Tensor, action: &Tensor) -> Result<Tensor> {
+    /// A tensor error if a shape disagrees, or without a step.
+    pub fn after(&self, commanded: &Tensor, actions: &Tensor) -> Result<Tensor> {
         // A sum of products rather than a matrix product: the same bits for every batch.
-        let asked = action.unsqueeze(2)?.broadcast_mul(&self.weight.unsqueeze(0)?)?.sum(1)?;
-        let moved =
-            (commanded + &asked)?.broadcast_maximum(&self.low)?.broadcast_minimum(&self.high)?;
+        let weight = self.weight.t()?.contiguous()?;
+        let asked = actions.unsqueeze(2)?.broadcast_mul(&weight)?.sum(3)?;
+        let mut moved = commanded.clone();
+        let mut path = Vec::with_capacity(actions.dim(1)?);
+        for step in 0..actions.dim(1)? {
+            moved = (moved + asked.narrow(1, step, 1)?.squeeze(1)?)?
+                .broadcast_maximum(&self.low)?
+                .broadcast_minimum(&self.high)?;
+            path.push(moved.clone());
+        }
         let target = asked.broadcast_add(&self.bias)?;
-        Ok((&target + (moved - &target)?.broadcast_mul(&self.delta)?)?)
+        let difference = (Tensor::stack(&path, 1)? - &target)?;
+        Ok((target + difference.broadcast_mul(&self.delta)?)?)
     }
 }
 
@@ -154,4 +163,26 @@ pub fn stated_positions(embodiment: &Embodiment) -> Vec<usize> {
         })
         .map(|(index, _)| index)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_add_up_within_their_range_and_targets_do_not() {
+        let row = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+        let commanded = Commanded {
+            weight: Tensor::new(&[[0.5_f32, 0.0], [0.0, 2.0]], &Device::Cpu).unwrap(),
+            bias: row(&[7.0, 1.0]),
+            delta: row(&[1.0, 0.0]),
+            low: row(&[-1.0, -1.0]),
+            high: row(&[1.0, 1.0]),
+        };
+        let start = Tensor::new(&[[0.25_f32, 9.0]], &Device::Cpu).unwrap();
+        let actions = [[[1.0_f32, 1.0], [4.0, -2.0], [-1.0, 0.0]]];
+        let actions = Tensor::new(&actions, &Device::Cpu).unwrap();
+        let path = commanded.after(&start, &actions).unwrap().to_vec3::<f32>().unwrap();
+        assert_eq!(path, [[[0.75, 3.0], [1.0, -3.0], [0.5, 1.0]]]);
+    }
 }

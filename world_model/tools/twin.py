@@ -1,7 +1,7 @@
 """A PyTorch twin of the world model: the same tensors by the same names, the same numbers.
 
 Weights lie (in, out), as in the checkpoint. Used by gen_parity.py, which writes the fixtures of
-the parity test, and by bench_torch.py, which times it beside the Rust model.
+the parity test, and by compare_torch.py, which times it beside the Rust model.
 """
 
 import math
@@ -51,12 +51,20 @@ def modulated_norm(x, shift, scale):
     return norm(x) * (1 + scale[:, :, None]) + shift[:, :, None]
 
 
+def own_tokens(w, x, m):
+    """An array's own queries, keys and values in a block that m modulates."""
+    return linear(w.pp("qkv"), modulated_norm(x, m[0], m[1]).flatten(1, 2)).chunk(3, dim=-1)
+
+
+def modulation(w, condition):
+    return linear(w.pp("modulation"), condition).chunk(6, dim=-1)
+
+
 def block(w, x, condition, context, heads):
     """One block; returns the tokens and this array's keys and values."""
     b, g, p, width = x.shape
-    m = linear(w.pp("modulation"), condition).chunk(6, dim=-1)
-    qkv = linear(w.pp("qkv"), modulated_norm(x, m[0], m[1]).view(b, g * p, width))
-    q, k, v = qkv.chunk(3, dim=-1)
+    m = modulation(w, condition)
+    q, k, v = own_tokens(w, x, m)
     out = attention(q, torch.cat([context[0], k], 1), torch.cat([context[1], v], 1), heads)
     x = x + m[2][:, :, None] * linear(w.pp("output"), out).view(b, g, p, width)
     hidden = gelu(linear(w.pp("up"), modulated_norm(x, m[3], m[4])))
@@ -94,7 +102,12 @@ class Expert:
         caches = []
         for layer in range(s["layers"]):
             words = linear(w.pp(f"instruction.{layer}"), instruction).chunk(2, dim=-1)
-            x, own = block(w.pp(f"blocks.{layer}"), x, condition, words, s["heads"])
+            here = w.pp(f"blocks.{layer}")
+            if layer + 1 < s["layers"]:
+                x, own = block(here, x, condition, words, s["heads"])
+            else:
+                # Nothing reads the context's tokens after the last block's keys and values.
+                own = own_tokens(here, x, modulation(here, condition))[1:]
             caches.append(tuple(torch.cat([a, b], 1) for a, b in zip(words, own)))
         known = known_conditions.shape[1]
         b, g = conditions.shape[:2]
@@ -278,7 +291,7 @@ def pending_features(st, motion, grippers, now, before, actions, predicted, vali
 
 
 class WorldModel:
-    """Rolls out one trial without noise: temperature and context noise of zero."""
+    """Rolls out with the noise weighed by temperature and context noise, zero if not stated."""
 
     def __init__(self, tensors, config):
         self.w, self.c = Weights(tensors), config
@@ -289,26 +302,77 @@ class WorldModel:
     def context_conditions(self, recent_actions, recent_states, first_state):
         n = self.c["pack"]
         anchor = recent_states[:, -1]
-        none = torch.zeros(1, n, recent_actions.shape[2], dtype=anchor.dtype)
+        none = torch.zeros(len(anchor), n, recent_actions.shape[2], dtype=anchor.dtype)
         first = conditions(self.st, n, none, first_state[:, None].expand(-1, n, -1), anchor)
         rest = conditions(self.st, n, recent_actions, recent_states, anchor)
         return torch.cat([first, rest], 1)
 
+    def begin(self, first, state, text, actions):
+        """What is known of trials (B, P, C), (B, S) before the first of their actions."""
+        still = lambda x: x[:, None].expand(-1, self.c["context"], *x.shape[1:])
+        words = encode_instruction(self.w.pp("instruction"), text, state.dtype)
+        known = {
+            "first": first, "first_state": state, "words": words.expand(len(first), -1, -1),
+            "recent": still(first), "recent_states": still(state),
+            "recent_actions": state.new_zeros(len(first), self.c["context"], actions),
+        }
+        return known, self.state.begin(state, first, [text] * len(first))
+
+    def foresee(self, memory, actions):
+        """What the state model says of actions (B, F, A)."""
+        predicted, memories = self.state.roll(memory, actions)
+        return predicted, memories, *self.state.foresee(memories)
+
+    def normal(self, actions):
+        return (actions - self.st["action_mean"]) / self.st["action_scale"]
+
+    def chunk(self, expert, known, normal, predicted, change):
+        """Latents (B, F, P, C) of the chunk that normalised actions (B, F, A) lead to."""
+        c, st, n = self.c, self.st, self.c["pack"]
+        first, recent, anchor = known["first"], known["recent"], known["recent_states"][:, -1]
+        last, kept = recent[:, -1], change.shape[3]
+        states = [known[name] for name in ("recent_actions", "recent_states", "first_state")]
+        ahead = (first[:, None, :, :kept] + change - last[:, None, :, :kept])
+        level = c.get("context_noise", 0.0)
+        noised = lambda x: (1 - level) * x + level * torch.randn_like(x)
+        noisy = noised(recent)
+        context = self.experts[expert].context(
+            noised(first), pack(noisy, n), noisy[:, -1], self.context_conditions(*states),
+            known["words"], conditions(st, n, normal, predicted, anchor),
+            pack(ahead / st["flow_scale"][:, :kept], n),
+        )
+        groups = predicted.shape[1] // n
+        noise = torch.randn(len(first), groups, first.shape[1], n * first.shape[2]).to(first)
+        points = schedule(c["steps"], c["shift"])
+        velocity = lambda x, k: self.experts[expert].velocity(x, k, context)
+        end = integrate(c.get("temperature", 0.0) * noise, points, velocity)
+        return unpack(end, n) * st["flow_scale"] + last[:, None]
+
+    def judge(self, known, latents, states, odds):
+        """Probability of success (B, F) in imagined frames (B, F, P, C)."""
+        over = lambda x: x[:, None].expand(-1, latents.shape[1], *x.shape[1:]).flatten(0, 1)
+        first, words = over(known["first"]), over(pool(known["words"]))
+        seen = [latents.flatten(0, 1), first, states.flatten(0, 1), over(known["first_state"])]
+        out = judge(self.w.pp("judge"), self.st, *seen, words, odds.flatten())
+        return out.view(odds.shape)
+
+    def decode(self, latents):
+        """Latents (F, P, C) to pixels (F, P, D)."""
+        w = self.w.pp("tokenizer")
+        x = (latents.transpose(0, 1) * w["scale"][:, None]) @ w["basis"] + w["mean"][:, None]
+        return x.transpose(0, 1).contiguous()
+
     def rollout(self, first, state, text, actions):
         """first (1, P, C), state (1, S), actions (T, A): latents, states, success, experts."""
-        c, st, n = self.c, self.st, self.c["pack"]
-        recent = first[:, None].expand(-1, c["context"], -1, -1)
-        recent_states = state[:, None].expand(-1, c["context"], -1)
-        recent_actions = torch.zeros(1, c["context"], actions.shape[1], dtype=state.dtype)
-        words = encode_instruction(self.w.pp("instruction"), text, state.dtype)[None]
-        memory, before, done = self.state.begin(state, first, [text]), None, 0
+        c, st = self.c, self.st
+        known, memory = self.begin(first, state, text, actions.shape[1])
+        before, done = None, 0
         latents, states, chosen, odds = [], [], [], []
         while done < len(actions):
             left = len(actions) - done
             horizon = -(-min(left, LENGTHS * BASE) // BASE) * BASE
             pending = torch.stack([actions[done + min(i, left - 1)] for i in range(horizon)])
-            predicted, memories = self.state.roll(memory, pending[None])
-            change, success = self.state.foresee(memories)
+            predicted, memories, change, success = self.foresee(memory, pending[None])
             allowed = max(1, min(LENGTHS, left // BASE))
             expert = 0
             if allowed > 1:
@@ -316,40 +380,22 @@ class WorldModel:
                     st, c["motion"], c["grippers"], memory[1][0], before, pending, predicted[0],
                     min(left, horizon),
                 )
-                w = self.w.pp("router")
-                scores = route(w, recent[:, -1], words, features[None], c["router_heads"])
+                w, last = self.w.pp("router"), known["recent"][:, -1]
+                scores = route(w, last, known["words"], features[None], c["router_heads"])
                 expert = int(scores[0, :allowed].argmax())
             frames = (expert + 1) * BASE
-            normal = ((pending[None, :frames] - st["action_mean"]) / st["action_scale"])
-            last = recent[:, -1]
-            known = self.context_conditions(recent_actions, recent_states, state)
-            chunk = conditions(st, n, normal, predicted[:, :frames], recent_states[:, -1])
-            model = self.experts[expert]
-            kept = change.shape[3]
-            ahead = (first[:, None, :, :kept] + change[:, :frames] - last[:, None, :, :kept])
-            ahead = pack(ahead / st["flow_scale"][:, :kept], n)
-            context = model.context(first, pack(recent, n), last, known, words, chunk, ahead)
-            x = torch.zeros(1, frames // n, first.shape[1], n * first.shape[2], dtype=state.dtype)
-            points = schedule(c["steps"], c["shift"])
-            x = integrate(x, points, lambda x, k: model.velocity(x, k, context))
-            made = unpack(x, n) * st["flow_scale"] + last[:, None]
+            normal = self.normal(pending[None, :frames])
+            made = self.chunk(expert, known, normal, predicted[:, :frames], change[:, :frames])
             used = min(frames, left)
-            slide = lambda old, new: torch.cat([old, new[:, :used]], 1)[:, -c["context"] :]
-            recent = slide(recent, made)
-            recent_states = slide(recent_states, predicted)
-            recent_actions = slide(recent_actions, normal)
+            new = {"recent": made, "recent_states": predicted, "recent_actions": normal}
+            for name, value in new.items():
+                known[name] = torch.cat([known[name], value[:, :used]], 1)[:, -c["context"] :]
             memory = memories[used - 1]
             before = grip_bits(pending[used - 1], c["grippers"], st["action_middle"])
-            latents.append(made[0, :used])
-            states.append(predicted[0, :used])
-            odds.append(success[0, :used])
+            latents.append(made[:, :used])
+            states.append(predicted[:, :used])
+            odds.append(success[:, :used])
             chosen.append(expert)
             done += used
-        latents, states = torch.cat(latents), torch.cat(states)
-        f = len(latents)
-        over = lambda x: x.expand(f, *x.shape[1:])
-        success = judge(
-            self.w.pp("judge"), st, latents, over(first), states, over(state), over(pool(words)),
-            torch.cat(odds),
-        )
-        return latents, states, success, chosen
+        latents, states, odds = (torch.cat(parts, 1) for parts in (latents, states, odds))
+        return latents[0], states[0], self.judge(known, latents, states, odds)[0], chosen

@@ -95,16 +95,27 @@ impl Block {
         context: &Cache,
     ) -> Result<(Tensor, OwnTokens)> {
         let (batch, groups, tokens, width) = x.dims4()?;
-        let Modulation([shift_a, scale_a, gate_a, shift_m, scale_m, gate_m]) = modulation;
-        let all = groups * tokens;
-        let normed = ops::modulated_norm(x, shift_a, scale_a)?;
-        let qkv = self.qkv.forward(&normed.reshape((batch, all, width))?)?;
-        let attended =
-            self.output.forward(&ops::self_attention(&qkv, &context.k, &context.v, self.heads)?)?;
+        let Modulation([_, _, gate_a, shift_m, scale_m, gate_m]) = modulation;
+        let own = self.own_tokens(x, modulation)?;
+        let attended = self
+            .output
+            .forward(&ops::self_attention(&own.0, &context.k, &context.v, self.heads)?)?;
         let x = ops::gated_add(x, gate_a, &attended.reshape((batch, groups, tokens, width))?)?;
         let normed = ops::modulated_norm(&x, shift_m, scale_m)?;
         let hidden = ops::gelu(&self.up.forward(&normed)?)?;
         let x = ops::gated_add(&x, gate_m, &self.down.forward(&hidden)?)?;
-        Ok((x, OwnTokens(qkv)))
+        Ok((x, own))
+    }
+
+    /// An array's own queries, keys and values alone, for tokens that come later; see
+    /// [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// A tensor error if a shape disagrees.
+    pub fn own_tokens(&self, x: &Tensor, modulation: &Modulation) -> Result<OwnTokens> {
+        let (batch, groups, tokens, width) = x.dims4()?;
+        let Modulation([shift, scale, ..]) = modulation;
+        let normed = ops::modulated_norm(x, shift, scale)?;
+        Ok(OwnTokens(self.qkv.forward(&normed.reshape((batch, groups * tokens, width))?)?))
     }
 }

@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-use crate::nn::{Linear, linear, ops};
+use crate::nn::ops::{self, Recurrent};
+use crate::nn::{Linear, linear};
 
 /// A gated recurrent unit, in PyTorch's form (the reset gate acts on the hidden map's output).
 #[derive(Clone, Debug)]
@@ -24,16 +25,38 @@ impl Gru {
         })
     }
 
-    /// One step.
+    /// The map from what the unit reads to its gates.
+    pub fn input(&self) -> &Linear {
+        &self.input
+    }
+
+    /// All steps, while what `output` makes of the memory adds up and is read again.
     ///
     /// # Shapes
-    /// - `x`: `(batch, input)`
-    /// - `h`: `(batch, width)`
-    /// - returns: the new memory, `(batch, width)`
+    /// - `known`: what goes into the gates of each step beside that, `(batch, steps, 3 × width)`
+    /// - `h`: the memory at the start, `(batch, width)`
+    /// - `feedback`: from the sum of outputs to the gates, `(outputs, 3 × width)`
+    /// - returns: the memory after each step, `(batch, steps, width)`, and the sum,
+    ///   `(batch, steps, outputs)`
     ///
     /// # Errors
-    /// A tensor error if a shape disagrees.
-    pub fn step(&self, x: &Tensor, h: &Tensor) -> Result<Tensor> {
-        ops::gru_cell(&self.input.forward(x)?, &self.hidden.forward(h)?, h)
+    /// A tensor error if a shape disagrees, or without a step.
+    pub fn roll(
+        &self,
+        known: &Tensor,
+        h: &Tensor,
+        feedback: &Tensor,
+        output: &Linear,
+    ) -> Result<(Tensor, Tensor)> {
+        let weights = Recurrent {
+            hidden: self.hidden.weight(),
+            hidden_bias: self.hidden.bias(),
+            feedback,
+            output: output.weight(),
+            output_bias: output.bias(),
+        };
+        let both = ops::recurrence(known, h, &weights)?;
+        let (width, outputs) = (h.dim(1)?, feedback.dim(0)?);
+        Ok((both.narrow(2, 0, width)?.contiguous()?, both.narrow(2, width, outputs)?.contiguous()?))
     }
 }

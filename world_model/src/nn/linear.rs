@@ -3,6 +3,8 @@
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 
+use crate::nn::ops;
+
 /// Rows and columns up to which the matrix product cuts sums at [`LONG`] terms.
 const FEW: usize = 64;
 const LONG: usize = 512;
@@ -15,7 +17,7 @@ const LONG: usize = 512;
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Tensor,
-    bias: Option<Tensor>,
+    bias: Tensor,
 }
 
 impl Linear {
@@ -33,22 +35,37 @@ impl Linear {
         let flat = x.reshape((rows, input))?;
         // The matrix product sums in another order for a single row, and for few rows with long
         // sums and narrow outputs; a batch must not round otherwise than its singles.
+        let map = |rows: &Tensor| ops::affine(rows, &self.weight, &self.bias);
         let y = if rows == 1 {
-            Tensor::cat(&[&flat, &flat], 0)?.matmul(&self.weight)?.narrow(0, 0, 1)?
+            map(&Tensor::cat(&[&flat, &flat], 0)?)?.narrow(0, 0, 1)?
         } else if output <= FEW && input > LONG && rows > FEW {
             let blocks = (0..rows)
                 .step_by(FEW)
-                .map(|row| flat.narrow(0, row, FEW.min(rows - row))?.matmul(&self.weight))
+                .map(|row| map(&flat.narrow(0, row, FEW.min(rows - row))?))
                 .collect::<Result<Vec<_>>>()?;
             Tensor::cat(&blocks, 0)?
         } else {
-            flat.matmul(&self.weight)?
-        };
-        let y = match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
+            map(&flat)?
         };
         y.reshape(shape)
+    }
+
+    /// The same map, its outputs multiplied by `by`, `(out)`.
+    ///
+    /// # Errors
+    /// A tensor error if a shape disagrees.
+    pub fn scaled(&self, by: &Tensor) -> Result<Self> {
+        Ok(Self { weight: self.weight.broadcast_mul(by)?, bias: (&self.bias * by)? })
+    }
+
+    /// `(in, out)`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// `(out)`.
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
     }
 }
 
@@ -73,7 +90,7 @@ pub fn linear_scaled(
     let init = Init::Randn { mean: 0.0, stdev: gain / (input.max(1) as f64).sqrt() };
     Ok(Linear {
         weight: vb.get_with_hints((input, output), "weight", init)?,
-        bias: Some(vb.get_with_hints(output, "bias", Init::Const(0.0))?),
+        bias: vb.get_with_hints(output, "bias", Init::Const(0.0))?,
     })
 }
 

@@ -3,7 +3,9 @@
 
 use candle_core::{D, Result, Tensor};
 
-use crate::nn::fused::{FusedSelfAttention, GatedAdd, Gelu, GruCell, ModulatedNorm, takes};
+use crate::nn::fused::{
+    Affine, FusedSelfAttention, GatedAdd, Gelu, ModulatedNorm, Recurrence, takes,
+};
 
 /// Added to the variance before its root in every normalisation.
 pub const NORM_EPSILON: f64 = 1e-6;
@@ -101,28 +103,78 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if takes(&[x]) { x.apply_op1(Gelu) } else { x.gelu() }
 }
 
-/// The new memory of a gated recurrent unit, in PyTorch's form (the reset gate acts on the hidden
-/// map's output).
+/// `x · weight + bias`.
 ///
 /// # Shapes
-/// - `from_x`, `from_h`: the input's and the memory's maps, `(batch, 3 × width)`: reset, update,
-///   fresh
-/// - `h`: `(batch, width)`
-/// - returns: as `h`
+/// - `x`: `(rows, in)`, `weight`: `(in, out)`, `bias`: `(out)`
 ///
 /// # Errors
 /// A tensor error if shapes disagree.
-pub fn gru_cell(from_x: &Tensor, from_h: &Tensor, h: &Tensor) -> Result<Tensor> {
-    let (batch, width) = h.dims2()?;
-    for map in [from_x, from_h] {
-        if map.dims() != [batch, 3 * width] {
-            candle_core::bail!("the gates of {:?} are {:?}", h.dims(), map.dims());
-        }
+pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let ((rows, input), (known, output)) = (x.dims2()?, weight.dims2()?);
+    if input != known || bias.dims() != [output] {
+        candle_core::bail!(
+            "an affine map of {:?} by {:?} and {:?}",
+            x.dims(),
+            weight.dims(),
+            bias.dims()
+        );
     }
-    if takes(&[from_x, from_h, h]) {
-        from_x.apply_op3(from_h, h, GruCell)
+    if rows > 0 && takes(&[x, weight, bias]) {
+        x.apply_op3(weight, bias, Affine)
     } else {
-        plain::gru_cell(from_x, from_h, h)
+        plain::affine(x, weight, bias)
+    }
+}
+
+/// The weights of a [`recurrence`].
+#[derive(Clone, Copy, Debug)]
+pub struct Recurrent<'a> {
+    /// Memory to gates, `(width, 3 × width)`: reset, update, fresh.
+    pub hidden: &'a Tensor,
+    /// `(3 × width)`.
+    pub hidden_bias: &'a Tensor,
+    /// Sum of the outputs to gates, `(outputs, 3 × width)`.
+    pub feedback: &'a Tensor,
+    /// Memory to output, `(width, outputs)`.
+    pub output: &'a Tensor,
+    /// `(outputs)`.
+    pub output_bias: &'a Tensor,
+}
+
+/// A gated recurrent unit over all steps, in PyTorch's form (the reset gate acts on the hidden
+/// map's output), whose outputs add up, `y + h · output + output bias`, and are fed back to the
+/// gates of the next step, `known + y · feedback`. The sum begins at 0.
+///
+/// # Shapes
+/// - `known`: what goes into the gates of each step beside that, `(batch, steps, 3 × width)`
+/// - `h`: the memory at the start, `(batch, width)`
+/// - returns: memory and sum after each step, `(batch, steps, width + outputs)`
+///
+/// # Errors
+/// A tensor error if shapes disagree, or without a step.
+pub fn recurrence(known: &Tensor, h: &Tensor, weights: &Recurrent<'_>) -> Result<Tensor> {
+    let ((batch, steps, gates), (rows, width)) = (known.dims3()?, h.dims2()?);
+    let Recurrent { hidden, hidden_bias, feedback, output, output_bias } = *weights;
+    let outputs = output_bias.elem_count();
+    let fits = batch == rows
+        && batch * steps * outputs > 0
+        && gates == 3 * width
+        && hidden.dims() == [width, gates]
+        && hidden_bias.dims() == [gates]
+        && feedback.dims() == [outputs, gates]
+        && output.dims() == [width, outputs];
+    if !fits {
+        candle_core::bail!("a recurrence over {:?} from {:?}: {weights:?}", known.dims(), h.dims());
+    }
+    if takes(&[known, h]) {
+        let weights = [hidden, hidden_bias, feedback, output, output_bias]
+            .into_iter()
+            .map(Tensor::flatten_all)
+            .collect::<Result<Vec<_>>>()?;
+        known.apply_op3(h, &Tensor::cat(&weights, 0)?, Recurrence { outputs })
+    } else {
+        plain::recurrence(known, h, weights)
     }
 }
 
@@ -160,6 +212,8 @@ fn per_group(x: &Tensor, vectors: &[&Tensor]) -> Result<()> {
 pub mod plain {
     use candle_core::{Result, Tensor};
 
+    use super::Recurrent;
+
     /// See [`self_attention`](super::self_attention).
     ///
     /// # Errors
@@ -190,11 +244,34 @@ pub mod plain {
         x + y.broadcast_mul(&gate.unsqueeze(2)?)?
     }
 
-    /// See [`gru_cell`](super::gru_cell).
+    /// See [`affine`](super::affine).
     ///
     /// # Errors
     /// A tensor error if shapes disagree.
-    pub fn gru_cell(from_x: &Tensor, from_h: &Tensor, h: &Tensor) -> Result<Tensor> {
+    pub fn affine(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        x.matmul(weight)?.broadcast_add(bias)
+    }
+
+    /// See [`recurrence`](super::recurrence).
+    ///
+    /// # Errors
+    /// A tensor error if shapes disagree.
+    pub fn recurrence(known: &Tensor, h: &Tensor, weights: &Recurrent<'_>) -> Result<Tensor> {
+        let Recurrent { hidden, hidden_bias, feedback, output, output_bias } = *weights;
+        let mut h = h.clone();
+        let mut y = Tensor::zeros((h.dim(0)?, output.dim(1)?), h.dtype(), h.device())?;
+        let mut steps = Vec::with_capacity(known.dim(1)?);
+        for step in 0..known.dim(1)? {
+            let from_x = (known.narrow(1, step, 1)?.squeeze(1)? + y.matmul(feedback)?)?;
+            h = cell(&from_x, &affine(&h, hidden, hidden_bias)?, &h)?;
+            y = (y + affine(&h, output, output_bias)?)?;
+            steps.push(Tensor::cat(&[&h, &y], 1)?);
+        }
+        Tensor::stack(&steps, 1)
+    }
+
+    /// The new memory from the maps of input and memory, `(batch, 3 × width)`, and the memory.
+    fn cell(from_x: &Tensor, from_h: &Tensor, h: &Tensor) -> Result<Tensor> {
         let width = h.dim(1)?;
         let both = (from_x.narrow(1, 0, 2 * width)? + from_h.narrow(1, 0, 2 * width)?)?;
         let gates = candle_nn::ops::sigmoid(&both)?;
@@ -283,11 +360,81 @@ mod tests {
     }
 
     #[test]
-    fn the_fused_recurrent_unit_equals_the_plain_one() {
-        let (x, m) = (draw("x", &[5, 3 * 21]), draw("m", &[5, 3 * 21]));
-        let h = draw("h", &[5, 21]);
-        agree(&[&x, &m, &h], || gru_cell(&x, &m, &h), || plain::gru_cell(&x, &m, &h));
-        assert!(gru_cell(&x, &h, &h).is_err());
+    fn the_fused_affine_map_equals_the_plain_one() {
+        // Rows for one task, and for several.
+        for (rows, input, output) in [(3, 5, 7), (700, 9, 96)] {
+            let (x, weight) = (draw("x", &[rows, input]), draw("weight", &[input, output]));
+            let bias = draw("bias", &[output]);
+            agree(
+                &[&x, &weight, &bias],
+                || affine(&x, &weight, &bias),
+                || plain::affine(&x, &weight, &bias),
+            );
+        }
+    }
+
+    #[test]
+    fn the_fused_recurrence_equals_the_plain_one() {
+        for (batch, steps, width, outputs) in [(5, 7, 21, 3), (1, 1, 32, 1), (13, 40, 64, 4)] {
+            let small = |name: &str, shape: &[usize], scale: f64| {
+                Var::from_tensor(&(draw(name, shape).as_detached_tensor() * scale).unwrap())
+                    .unwrap()
+            };
+            let scale = 1.0 / (width as f64).sqrt();
+            let known = draw("known", &[batch, steps, 3 * width]);
+            let h = draw("h", &[batch, width]);
+            let hidden = small("hidden", &[width, 3 * width], scale);
+            let hidden_bias = draw("hidden bias", &[3 * width]);
+            let feedback = small("feedback", &[outputs, 3 * width], 0.1);
+            let output = small("output", &[width, outputs], scale);
+            let output_bias = small("output bias", &[outputs], 0.1);
+            let weights = Recurrent {
+                hidden: &hidden,
+                hidden_bias: &hidden_bias,
+                feedback: &feedback,
+                output: &output,
+                output_bias: &output_bias,
+            };
+            agree(
+                &[&known, &h, &hidden, &hidden_bias, &feedback, &output, &output_bias],
+                || recurrence(&known, &h, &weights),
+                || plain::recurrence(&known, &h, &weights),
+            );
+            assert!(recurrence(&known, &known.narrow(1, 0, 1).unwrap(), &weights).is_err());
+        }
+    }
+
+    #[test]
+    fn gradients_are_the_same_bytes_with_one_thread_and_two() {
+        let (x, h) = (draw("x", &[700, 9]), draw("h", &[7, 32]));
+        let (weight, bias) = (draw("weight", &[9, 96]), draw("bias", &[96]));
+        let (hidden, output) = (draw("hidden", &[32, 96]), draw("output", &[32, 2]));
+        let (feedback, output_bias) = (draw("feedback", &[2, 96]), draw("output bias", &[2]));
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let known = affine(&x, &weight, &bias).unwrap().reshape((7, 100, 96)).unwrap();
+                let weights = Recurrent {
+                    hidden: &hidden,
+                    hidden_bias: &bias,
+                    feedback: &feedback,
+                    output: &output,
+                    output_bias: &output_bias,
+                };
+                let out = recurrence(&known, &h, &weights).unwrap();
+                let gradients = out.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+                [&x, &weight, &bias, &h, &hidden, &feedback, &output, &output_bias].map(|var| {
+                    let gradient = gradients.get(var).unwrap().flatten_all().unwrap();
+                    gradient
+                        .to_vec1::<f32>()
+                        .unwrap()
+                        .iter()
+                        .map(|v| v.to_bits())
+                        .collect::<Vec<_>>()
+                })
+            })
+        };
+        assert_eq!(run(1), run(2));
     }
 
     #[test]

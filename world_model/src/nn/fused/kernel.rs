@@ -131,13 +131,15 @@ pub fn product<S: Simd>(
         while row < rows {
             let a = Strided { values: &a.values[row * a.strides[0]..], ..a };
             let out = (&mut out[row * out_stride + column..], out_stride);
-            if row + ROWS <= rows {
-                block::<S, ROWS>(simd, a, b, out, inner);
-                row += ROWS;
-            } else {
-                block::<S, 1>(simd, a, b, out, inner);
-                row += 1;
+            match rows - row {
+                1 => block::<S, 1>(simd, a, b, out, inner),
+                2 => block::<S, 2>(simd, a, b, out, inner),
+                3 => block::<S, 3>(simd, a, b, out, inner),
+                4 => block::<S, 4>(simd, a, b, out, inner),
+                5 => block::<S, 5>(simd, a, b, out, inner),
+                _ => block::<S, ROWS>(simd, a, b, out, inner),
             }
+            row += ROWS;
         }
     }
 }
@@ -165,6 +167,49 @@ fn block<S: Simd, const R: usize>(
     for (r, sums) in sums.into_iter().enumerate() {
         let into = &mut out[r * out_stride..][..2 * S::F32_LANES];
         S::as_mut_simd_f32s(into).0.copy_from_slice(&sums);
+    }
+}
+
+/// A matrix to multiply by, cut into runs of [`TILE`] columns that lie together, the last filled up
+/// with zeros. Worth its making where many products share it.
+pub struct Panels {
+    values: Vec<f32>,
+    inner: usize,
+}
+
+impl Panels {
+    /// From `inner × columns`.
+    pub fn new(matrix: Strided<'_>, [inner, columns]: [usize; 2]) -> Self {
+        let Strided { values: from, strides } = matrix;
+        let mut values = vec![0.0; columns.next_multiple_of(TILE) * inner];
+        for (index, line) in values.chunks_exact_mut(TILE).enumerate() {
+            let (first, row) = (index / inner * TILE, index % inner);
+            for (column, value) in (first..columns).zip(line) {
+                *value = from[row * strides[0] + column * strides[1]];
+            }
+        }
+        Self { values, inner }
+    }
+
+    /// Columns of a product, with those that fill up the last run.
+    pub fn columns(&self) -> usize {
+        self.values.len() / self.inner
+    }
+
+    /// `out[m, n] = Σ_k a[m, k] · self[k, n]`; the rows of `out` are `stride` values apart, at
+    /// least [`columns`](Self::columns).
+    #[inline(always)]
+    pub fn product<S: Simd>(
+        &self,
+        simd: S,
+        a: Strided<'_>,
+        (out, stride): (&mut [f32], usize),
+        rows: usize,
+    ) {
+        for (index, panel) in self.values.chunks_exact(TILE * self.inner).enumerate() {
+            let out = (&mut out[index * TILE..], stride);
+            product(simd, a, (panel, TILE), out, [rows, self.inner, TILE]);
+        }
     }
 }
 

@@ -31,18 +31,20 @@ macro_rules! wide {
     };
 }
 
+mod affine;
 mod attention;
 mod gate;
 mod gelu;
-mod gru;
 mod kernel;
 mod modulate;
+mod recurrence;
 
+pub use affine::Affine;
 pub use attention::FusedSelfAttention;
 pub use gate::GatedAdd;
 pub use gelu::Gelu;
-pub use gru::GruCell;
 pub use modulate::ModulatedNorm;
+pub use recurrence::Recurrence;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 
