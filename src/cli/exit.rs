@@ -58,6 +58,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<ExitStatus> {
     }
     match cause.downcast_ref::<RunError>()? {
         RunError::Suite(_)
+        | RunError::Rubric(_)
         | RunError::UnknownTask { .. }
         | RunError::TooFewStarts { .. }
         | RunError::NotSupported { .. }

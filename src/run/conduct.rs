@@ -23,6 +23,7 @@ use rehearse_scoring::trial::TrialTable;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::statistics::stated_positions;
 
+use super::credit::{Credit, Yardsticks};
 use super::journal::Entry;
 use super::manifest::{LogRecord, Manifest, PolicyRecord};
 use super::settle::Follow;
@@ -84,6 +85,7 @@ pub fn conduct(
     }
     let log =
         plan.suite.logs.as_ref().map(|logs| RobotLog::open(&plan.folder.join(logs))).transpose()?;
+    let credit = Credit::load(&plan.suite, &plan.folder)?;
     let starts = match &log {
         Some(log) => Arc::new(Starts::read(&plan.suite, log)?),
         None => Arc::default(),
@@ -109,10 +111,12 @@ pub fn conduct(
         })
         .collect();
     let rig = world.embodiment().clone();
+    let yardsticks = credit.fit(&rig)?;
     let manifest = Manifest {
         log: log.as_ref().map(|log| LogRecord::of(log.folder())),
         fidelity: learned.as_ref().and_then(|learned| learned.fidelity.clone()),
         judge: learned.as_ref().and_then(|learned| learned.judge.clone()),
+        rubrics: credit.rubrics(),
         ..Manifest::new(plan, identity, rig.clone(), records)
     };
     let mut folder = RunFolder::open(out, &manifest, *resume, *keep_episodes)?;
@@ -160,6 +164,7 @@ pub fn conduct(
         Event::Ended { trial, episode, .. } => {
             if let Some(planned) = by_id.get(trial.id.as_str()) {
                 let mut entry = entry_of(planned, plan, &starts, &hand, &episode);
+                credit.give(&mut entry, &yardsticks, &episode);
                 entry.evidence = witness.as_ref().map(|witness| witness.evidence(&episode));
                 if let Some(follow) = &mut follow
                     && follow.sees_settled(&entry)?
@@ -347,6 +352,8 @@ fn entry_of(
         travel: travel(episode, hand),
         start: start.map(|start| start.episode),
         chunks: episode.segments.iter().map(|segment| (segment.steps, segment.expert)).collect(),
+        progress: None,
+        reached: vec![],
         evidence: None,
     }
 }

@@ -13,7 +13,7 @@ use rehearse_scoring::sequential::SequentialError;
 use rehearse_scoring::trial::TableError;
 use rehearse_world_model::ModelError;
 
-use crate::judge::JudgeError;
+use crate::judge::{JudgeError, RubricError};
 
 /// Why a run could not be made, with what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum RunError {
     /// The suite cannot be used.
     #[error(transparent)]
     Suite(#[from] SuiteError),
+    /// A rubric of the suite cannot be used.
+    #[error(transparent)]
+    Rubric(#[from] RubricError),
     /// The suite's log cannot be used.
     #[error("cannot use the suite's log")]
     Log {

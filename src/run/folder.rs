@@ -147,7 +147,7 @@ impl RunFolder {
         if let Some(spool) = &spool {
             write_episodes(&self.path.join("episodes"), rig, &self.entries, spool)?;
         }
-        let table = table_of(&self.entries)?;
+        let table = credited(&self.entries)?;
         let path = self.path.join("trials.parquet");
         let extra = self.extra_columns(&plan.suite.trust);
         let mut bytes = vec![];
@@ -202,9 +202,20 @@ impl RunFolder {
     }
 }
 
-/// The table of trials, in the order of their ids.
+/// The table of trials, in the order of their ids, with successes and failures only.
 pub(super) fn table_of(entries: &BTreeMap<String, Entry>) -> Result<TrialTable, RunError> {
     Ok(TrialTable::new(entries.values().map(trial_of).collect(), "the run")?)
+}
+
+/// The same table with what a rubric credits failures with.
+fn credited(entries: &BTreeMap<String, Entry>) -> Result<TrialTable, RunError> {
+    let trials = entries.values().map(|entry| {
+        let trial = trial_of(entry);
+        let credit = entry.progress.filter(|_| trial.verdict == Verdict::Failure);
+        let verdict = credit.and_then(Verdict::from_score).unwrap_or(trial.verdict);
+        Trial { verdict, ..trial }
+    });
+    Ok(TrialTable::new(trials.collect(), "the run")?)
 }
 
 fn lock(path: &Path) -> Result<File, RunError> {

@@ -44,6 +44,12 @@ pub struct Entry {
     /// The world's chunks: control steps, and the expert that made them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<(u32, Option<u32>)>,
+    /// How far the trial came, in [0, 1], where its task has a rubric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// The rubric's criteria that it reached, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reached: Vec<String>,
     /// What speaks for and against the rollout, in a learned world.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
@@ -133,6 +139,8 @@ mod tests {
             travel: None,
             start: None,
             chunks: vec![],
+            progress: None,
+            reached: vec![],
             evidence: None,
         }
     }

@@ -1,5 +1,6 @@
 //! What a run was made of: hashes, versions, seeds.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rehearse_scenarios::embodiment::Embodiment;
@@ -7,7 +8,7 @@ use rehearse_scenarios::suite::Suite;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, RunError};
-use crate::judge::JudgeCheck;
+use crate::judge::{JudgeCheck, Rubric};
 
 /// `manifest.json` of a run directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Manifest {
     /// What is known of the judge's errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeCheck>,
+    /// What gives partial credit, by task.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rubrics: BTreeMap<String, Rubric>,
     /// The policies, as they stated themselves, in the order of the suite.
     pub policies: Vec<PolicyRecord>,
 }
@@ -101,6 +105,7 @@ impl Manifest {
             log: None,
             fidelity: None,
             judge: None,
+            rubrics: BTreeMap::new(),
             policies,
         }
     }
@@ -141,14 +146,16 @@ impl Manifest {
     }
 
     /// What a run is made of, here and there.
-    pub(super) fn made_of(&self, now: &Self) -> [(&'static str, String, String); 5] {
+    pub(super) fn made_of(&self, now: &Self) -> [(&'static str, String, String); 6] {
         let policies = |manifest: &Self| format!("{:?}", manifest.policies);
+        let rubrics = |manifest: &Self| format!("{:?}", manifest.rubrics);
         let log = |manifest: &Self| {
             manifest.log.as_ref().map_or_else(|| "none".to_owned(), |log| log.digest.clone())
         };
         [
             ("version of the program", self.version.clone(), now.version.clone()),
             ("suite", self.suite_digest.clone(), now.suite_digest.clone()),
+            ("rubric", rubrics(self), rubrics(now)),
             ("log", log(self), log(now)),
             ("world", self.world.clone(), now.world.clone()),
             ("policies", policies(self), policies(now)),

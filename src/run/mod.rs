@@ -11,6 +11,7 @@
 //! that was never interrupted.
 
 mod conduct;
+mod credit;
 mod draws;
 mod error;
 mod folder;

@@ -137,6 +137,8 @@ mod tests {
                 travel: None,
                 start: None,
                 chunks: vec![],
+                progress: None,
+                reached: vec![],
                 evidence: None,
             };
             met += usize::from(trial.scenario.variation.is_none());

@@ -5,7 +5,9 @@
 mod architecture;
 mod clone;
 mod fidelity;
+mod judged;
 mod logs;
+mod place;
 mod plan;
 mod run;
 mod scoring;

@@ -40,6 +40,10 @@ pub struct Suite {
     /// Who says how a trial ends, and when.
     #[serde(default, skip_serializing_if = "JudgeEntry::is_default")]
     pub judge: JudgeEntry,
+    /// The rubric that gives partial credit on tasks that state none of their own, relative to the
+    /// suite's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rubric: Option<PathBuf>,
     /// Which trials in a learned world are trusted.
     #[serde(default, skip_serializing_if = "TrustEntry::is_default")]
     pub trust: TrustEntry,
@@ -120,6 +124,10 @@ pub struct TaskEntry {
     /// Control steps after which a trial of this task ends; the suite's if not stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizon: Option<u32>,
+    /// The rubric that gives partial credit on this task, relative to the suite's folder; the
+    /// suite's if not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rubric: Option<PathBuf>,
 }
 
 /// Which starts a task has.

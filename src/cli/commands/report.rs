@@ -50,24 +50,27 @@ pub(super) fn make(
 }
 
 fn table(report: &Report) -> anyhow::Result<Table> {
-    let mut table = Table::new(
-        &format!("Suite {}", report.suite),
-        vec![
-            Column::text("policy", "policy"),
-            Column::number("rank", "rank"),
-            Column::number("rate", "success"),
-            Column::interval("interval", "interval"),
-            Column::number("decided", "decided"),
-            Column::number("all", "all"),
-            Column::number("void", "void"),
-            Column::number("unsure", "unsure"),
-            Column::number("beats_next", "beats next"),
-        ],
-    );
+    let mut columns = vec![
+        Column::text("policy", "policy"),
+        Column::number("rank", "rank"),
+        Column::number("rate", "success"),
+        Column::interval("interval", "interval"),
+        Column::number("decided", "decided"),
+        Column::number("all", "all"),
+        Column::number("void", "void"),
+        Column::number("unsure", "unsure"),
+        Column::number("beats_next", "beats next"),
+    ];
+    let graded = report.policies.iter().any(|policy| policy.progress.is_some());
+    if graded {
+        columns.push(Column::number("progress", "progress"));
+        columns.push(Column::interval("progress_interval", "progress interval"));
+    }
+    let mut table = Table::new(&format!("Suite {}", report.suite), columns);
     for policy in &report.policies {
         let place = report.ranking.iter().find(|beats| beats.standing.policy == policy.name);
         let share = |share: Option<f64>| share.map_or(Value::Missing, Value::percent);
-        table.push(vec![
+        let mut row = vec![
             Value::text(&policy.name),
             place.map_or(Value::Missing, |beats| Value::Count(beats.standing.rank.into())),
             share(policy.rate),
@@ -77,7 +80,12 @@ fn table(report: &Report) -> anyhow::Result<Table> {
             Value::Count(policy.void),
             Value::Count(policy.unsure),
             share(place.and_then(|beats| beats.beats_next)),
-        ])?;
+        ];
+        if graded {
+            row.push(share(policy.progress.map(|progress| progress.value)));
+            row.push(Value::interval(policy.progress.map(|progress| progress.interval)));
+        }
+        table.push(row)?;
     }
     if let Some(agreement) = &report.agreement {
         let r = agreement.pearson.value.map_or("-".to_owned(), |r| format!("{r:.3}"));

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rehearse_scenarios::seed::Seed;
-use rehearse_scenarios::suite::JudgeEntry;
 use rehearse_scoring::agreement::{AgreeOptions, Agreement, Pairs, agree};
 use rehearse_scoring::interval::Interval;
 use rehearse_scoring::ranking::{RankOptions, Standing, ranking, rate_superiority};
@@ -17,7 +16,7 @@ use super::super::folder::table_of;
 use super::super::journal::{Entry, Journal};
 use super::super::trust::read_draws;
 use super::super::{Manifest, PolicyRecord, RunError, settle, timing};
-use super::{Failures, Trust};
+use super::{CriterionReport, Failures, Trust, progress};
 
 /// Confidence level of every interval.
 pub(super) const LEVEL: f64 = 0.95;
@@ -78,6 +77,10 @@ pub struct PolicyReport {
     pub void: u64,
     /// Trials that the judge could not decide.
     pub unsure: u64,
+    /// How far its decided trials come, on average, where their tasks have rubrics.
+    pub progress: Option<Rate>,
+    /// What of the rubrics it reaches.
+    pub criteria: Vec<CriterionReport>,
     /// Why trials are void, with how many.
     pub void_reasons: BTreeMap<String, u64>,
     /// What its failures have in common.
@@ -201,7 +204,7 @@ impl Report {
         let table = table_of(&entries)?;
         let plain = plain_of(&table)?;
         let mut warnings = vec![];
-        let mut policies = policies(&table, &entries, &manifest.suite.judge, &mut warnings)?;
+        let mut policies = policies(&table, &entries, &manifest, &mut warnings)?;
         let ranking = places(&plain)?;
         let place = |name: &str| ranking.iter().position(|beats| beats.standing.policy == name);
         policies.sort_by_key(|policy| place(&policy.name).unwrap_or(usize::MAX));
@@ -264,7 +267,7 @@ fn plain_of(table: &TrialTable) -> Result<TrialTable, RunError> {
 fn policies(
     table: &TrialTable,
     entries: &BTreeMap<String, Entry>,
-    judge: &JudgeEntry,
+    manifest: &Manifest,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<PolicyReport>, RunError> {
     let summary = table.summary();
@@ -323,8 +326,10 @@ fn policies(
             failure: tally.failures,
             void: tally.void,
             unsure: tally.unsure,
+            progress: progress::mean(name, entries)?,
+            criteria: progress::criteria(name, &manifest.rubrics, entries),
             void_reasons,
-            failures: Failures::of(name, entries, judge),
+            failures: Failures::of(name, entries, &manifest.suite.judge),
             tasks,
             chunks: chunks
                 .into_iter()

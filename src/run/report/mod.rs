@@ -5,6 +5,7 @@ mod failures;
 mod film;
 mod page;
 mod plots;
+mod progress;
 mod trust;
 
 pub use content::{
@@ -12,4 +13,5 @@ pub use content::{
 };
 pub use failures::Failures;
 pub use page::write;
+pub use progress::CriterionReport;
 pub use trust::{Draws, JudgeReport, Trust, TrustedPolicy};
