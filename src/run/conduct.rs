@@ -10,7 +10,9 @@ use rehearse_policy_bridge::closed_loop::{
     Cancel, Event, Lane, Latency, LoopOptions, StaleActions, Summary, Trial as LoopTrial,
     WhileWaiting, run,
 };
-use rehearse_policy_bridge::zenoh::{ClientOptions, Name, RemotePolicy, Session as ZenohSession};
+use rehearse_policy_bridge::zenoh::{
+    ClientOptions, Name, RemotePolicy, RunEvents, Session as ZenohSession,
+};
 use rehearse_scenarios::episode::Episode;
 use rehearse_scenarios::interface::{Policy, World as _};
 use rehearse_scenarios::log::RobotLog;
@@ -121,6 +123,9 @@ pub fn conduct(
     };
     let mut folder = RunFolder::open(out, &manifest, *resume, *keep_episodes)?;
     real::keep(out, plan, log.as_ref())?;
+    let events = RunEvents::declare(session, &plan.suite.name).map_err(|source| {
+        RunError::Bridge { what: "the listeners of the run".to_owned(), source }
+    })?;
     onlooker.starts(plan, &rig, folder.entries().len());
     let mut follow = until.map(|options| Follow::new(plan, options)).transpose()?;
     let mut settled = settle::read(out)?.is_some();
@@ -173,6 +178,7 @@ pub fn conduct(
                     cancel.cancel();
                 }
                 folder.add(entry.clone(), &episode)?;
+                events.publish(entry.line()?);
                 onlooker.ended(&entry, &episode);
             }
             trials += 1;

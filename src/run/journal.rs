@@ -55,6 +55,13 @@ pub struct Entry {
     pub evidence: Option<Evidence>,
 }
 
+impl Entry {
+    /// The line that says it, without its end.
+    pub(super) fn line(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(self)
+    }
+}
+
 /// The open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -88,8 +95,7 @@ impl Journal {
 
     /// Adds a line; it is with the operating system when this returns.
     pub(super) fn add(&mut self, entry: &Entry) -> Result<(), RunError> {
-        let mut line =
-            serde_json::to_vec(entry).map_err(|error| RunError::damaged(&self.path, error))?;
+        let mut line = entry.line().map_err(|error| RunError::damaged(&self.path, error))?;
         line.push(b'\n');
         // One write, so that a line is there whole or as the last one.
         self.file.write_all(&line).map_err(RunError::file("write", &self.path))

@@ -4,6 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use rehearse::policy_bridge::zenoh::{Connection, open};
+use zenoh::Wait as _;
 
 use crate::place::Place;
 use crate::support::{Run, rehearse, root};
@@ -166,6 +171,30 @@ fn a_report_holds_what_the_run_came_to() {
     let unknown = rehearse(["view", &place.path("run"), "--trial", "none"]);
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(!page.contains("src=\"http") && !page.contains("<script"), "it needs no other file");
+}
+
+#[test]
+fn what_a_run_does_is_told_to_whoever_listens() {
+    let place = Place::new(3);
+    let listen = vec!["tcp/127.0.0.1:0".to_owned()];
+    let session = open(&Connection { listen, ..Connection::default() }).unwrap();
+    let here = session.info().locators().wait()[0].to_string();
+    let (told, heard) = sync_channel(64);
+    let _listener = session
+        .declare_subscriber("rehearse/v1/run/small/events")
+        .callback(move |sample| told.send(sample.payload().to_bytes().into_owned()).unwrap())
+        .wait()
+        .unwrap();
+    let run = place.run("suite.toml", "run", &["--connect", &here]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let journal = fs::read(Path::new(&place.path("run")).join("events.jsonl")).unwrap();
+    let lines: Vec<&[u8]> = journal.strip_suffix(b"\n").unwrap().split(|&b| b == b'\n').collect();
+    assert_eq!(lines.len(), 12);
+    for line in lines {
+        let event = heard.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&event), String::from_utf8_lossy(line));
+    }
+    assert!(heard.try_recv().is_err(), "no event is told twice");
 }
 
 #[test]

@@ -118,6 +118,11 @@ pub(super) fn client_key(client: &[u8; 16]) -> String {
     format!("{CLIENT_KEYS}{:032x}", u128::from_be_bytes(*client))
 }
 
+/// Key that a run publishes its events at.
+pub(super) fn run_key(run: &str) -> String {
+    format!("rehearse/v1/run/{run}/events")
+}
+
 /// What all clients' tokens begin with.
 pub(super) const CLIENT_KEYS: &str = "rehearse/v1/alive/client/";
 
@@ -154,6 +159,7 @@ mod tests {
             "rehearse/v1/world/full/close"
         );
         assert_eq!(token_key(Kind::World, &name), "rehearse/v1/alive/world/full");
+        assert_eq!(run_key("metaworld-4"), "rehearse/v1/run/metaworld-4/events");
         let client = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255];
         let key = client_key(&client);
         assert_eq!(key, "rehearse/v1/alive/client/000102030405060708090a0b0c0d0eff");
