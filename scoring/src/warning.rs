@@ -223,6 +223,11 @@ pub enum Warning {
         /// Trials that were imagined twice.
         trials: u64,
     },
+    /// Policies that plan with the weights of the world that they are tried in.
+    SharedWeights {
+        /// Their names.
+        policies: Vec<String>,
+    },
     /// A judge whose error rates are not known.
     JudgeUnchecked,
     /// A judge whose error rates were measured under another rule.
@@ -268,6 +273,7 @@ impl Warning {
             Self::UndefinedResamples { .. } => "undefined_resamples",
             Self::OutsideTrust { .. } => "outside_trust",
             Self::NoiseDecides { .. } => "noise_decides",
+            Self::SharedWeights { .. } => "shared_weights",
             Self::JudgeUnchecked => "judge_unchecked",
             Self::JudgeRule => "judge_rule",
             Self::JudgeUninformative { .. } => "judge_uninformative",
@@ -399,6 +405,17 @@ impl fmt::Display for Warning {
                 f,
                 "{differ} of {trials} trials that were imagined twice ended otherwise; single \
                  trials say little here: raise `repeats`, and trust rates only"
+            ),
+            Self::SharedWeights { policies } => write!(
+                f,
+                "{} with the weights of the world that judges {}, so that what the world gets \
+                 wrong cannot show; try such policies in a world of other weights too",
+                if let [policy] = policies.as_slice() {
+                    format!("{policy} plans")
+                } else {
+                    format!("{} plan", policies.join(", "))
+                },
+                if policies.len() == 1 { "it" } else { "them" }
             ),
             Self::JudgeUnchecked => f.write_str(
                 "nobody knows how often the judge errs, so that the rates carry its errors \

@@ -42,11 +42,8 @@ pub(super) fn sample(
                 let entry = &plan.suite.policies[trial.policy];
                 let chunk = policies.get(trial.policy).map_or(1, |policy| policy.chunk);
                 let execute = entry.execute.map_or(chunk, |execute| execute as usize);
-                let succeeded = folder
-                    .entries()
-                    .get(trial.id.as_str())
-                    .is_some_and(|entry| entry.outcome == "success");
-                let beyond = if succeeded { BEYOND } else { 0 };
+                let ended = folder.entries().get(trial.id.as_str());
+                let beyond = ended.map_or(0, |entry| beyond(&entry.outcome));
                 let trial = to_loop(trial, &plan.suite, starts, None);
                 jobs.push(Job { trial, first, execute, beyond });
             }
@@ -56,6 +53,11 @@ pub(super) fn sample(
         }
     }
     Ok(())
+}
+
+/// Steps that a second draw goes on for after a first that ended so.
+fn beyond(outcome: &str) -> usize {
+    if outcome == "success" { BEYOND } else { 0 }
 }
 
 /// Whether a trial is in the sample: by its id alone, so that parts and the whole agree.
@@ -68,6 +70,11 @@ fn is_drawn(suite: &Suite, trial: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_success_gives_the_second_draw_more_time() {
+        assert_eq!(["success", "failure", "unsure"].map(beyond), [8, 0, 0]);
+    }
 
     #[test]
     fn the_share_of_the_sample_is_the_one_asked_for() {

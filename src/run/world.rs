@@ -19,6 +19,9 @@ use super::starts::Starts;
 use super::{Plan, RunError};
 use crate::judge::JudgeCheck;
 
+/// What the identity of a learned world begins with; the digest of its weights follows.
+pub(super) const CHECKPOINT: &str = "checkpoint ";
+
 /// An open world, and what it is.
 pub(super) struct OpenWorld {
     pub(super) world: Box<dyn World>,
@@ -97,7 +100,7 @@ fn learned(
     }
     let model = Arc::new(model);
     let world = LearnedWorld::new(Arc::clone(&model), Routing::default());
-    let identity = format!("checkpoint {}", manifest.digest);
+    let identity = format!("{CHECKPOINT}{}", manifest.digest);
     let judge = judge(path, check, &identity)?;
     let fidelity = manifest.fidelity.or_else(|| {
         // What `rehearse fidelity` wrote beside the checkpoint; that of another one says nothing.

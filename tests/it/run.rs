@@ -285,6 +285,10 @@ fn a_planner_is_a_policy_of_a_suite_like_any_other() {
     }
     let table = |out: &str| fs::read(path(out).join("trials.parquet")).unwrap();
     assert_eq!(table("once"), table("again"));
+    let report = rehearse(["report", path("once").to_str().unwrap(), "--format", "json"]).json();
+    let warnings = report["warnings"].as_array().unwrap();
+    let shared = warnings.iter().find(|warning| warning["code"] == "shared_weights").unwrap();
+    assert!(shared["message"].as_str().unwrap().starts_with("thinker plans with the weights"));
 
     fs::write(path("planner.toml"), planner.replace("candidates = 4", "candidates = 0")).unwrap();
     let run = run_it("refused");

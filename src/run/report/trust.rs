@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::super::journal::Entry;
 use super::super::trust::{Again, Outside};
-use super::super::{Manifest, RunError};
+use super::super::world::CHECKPOINT;
+use super::super::{Manifest, PolicyRecord, RunError};
 use super::PolicyReport;
 use super::content::{LEVEL, made};
 use super::failures::median;
@@ -137,6 +138,10 @@ impl Trust {
             let (differ, trials) = (draws.trials - draws.alike, draws.trials);
             warnings.push(Warning::NoiseDecides { differ, trials });
         }
+        let sharing = sharing_weights(&manifest.world, &manifest.policies);
+        if !sharing.is_empty() {
+            warnings.push(Warning::SharedWeights { policies: sharing });
+        }
         let judge = judge(manifest, policies, warnings)?;
         let (world, fidelity) = (manifest.world.clone(), manifest.fidelity.clone());
         Ok(Self { world, fidelity, bounds, policies: trusted, outside, draws, judge })
@@ -193,6 +198,13 @@ impl Draws {
     }
 }
 
+/// Policies that plan with the weights of the learned world that they are tried in.
+fn sharing_weights(world: &str, policies: &[PolicyRecord]) -> Vec<String> {
+    let Some(weights) = world.strip_prefix(CHECKPOINT) else { return vec![] };
+    let same = |policy: &&PolicyRecord| policy.digest.as_deref() == Some(weights);
+    policies.iter().filter(same).map(|policy| policy.name.clone()).collect()
+}
+
 fn judge(
     manifest: &Manifest,
     policies: &[PolicyReport],
@@ -214,7 +226,7 @@ fn judge(
     };
     let Some((from, split, same_rule, outcomes)) = known else {
         // A world that is no model may know the truth.
-        if manifest.fidelity.is_some() || manifest.world.starts_with("checkpoint ") {
+        if manifest.fidelity.is_some() || manifest.world.starts_with(CHECKPOINT) {
             warnings.push(Warning::JudgeUnchecked);
         }
         return Ok(None);
@@ -256,4 +268,21 @@ fn of_fidelity(manifest: &Manifest) -> Result<Option<(String, OutcomeCheck)>, Ru
     }
     let outcomes = OutcomeCheck::of_confusion(confusion)?;
     Ok((outcomes.episodes > 0).then_some((fidelity.split, outcomes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_shares_the_worlds_weights_if_it_states_their_digest() {
+        let policy = |name: &str, digest: Option<&str>| PolicyRecord {
+            name: name.to_owned(),
+            chunk: 8,
+            digest: digest.map(ToOwned::to_owned),
+        };
+        let policies = [policy("a", Some("00ff")), policy("b", Some("00fe")), policy("c", None)];
+        assert_eq!(sharing_weights("checkpoint 00ff", &policies), ["a"]);
+        assert!(sharing_weights("zenoh lab (00ff)", &policies).is_empty());
+    }
 }

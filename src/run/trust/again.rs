@@ -180,3 +180,69 @@ pub(in super::super) fn write(
     }
     write_whole(&path, &text)
 }
+
+#[cfg(test)]
+mod tests {
+    use rehearse_scenarios::observation::Observation;
+    use rehearse_scenarios::seed::Seed;
+    use rehearse_scenarios::time::SimTime;
+
+    use super::super::super::spool::WaitingFrame;
+    use super::*;
+
+    /// A first draw of two steps, in which the hand was at 0 and then at 0.1.
+    fn job(beyond: usize) -> Job {
+        let trial = Trial {
+            id: "t".to_owned(),
+            task: Arc::from("open"),
+            index: 0,
+            instruction: Arc::from("open"),
+            observation: None,
+            world_seed: Seed::root(0),
+            policy_seed: Seed::root(0),
+            horizon: 2,
+        };
+        let frame = |state: f32, action: f32| WaitingFrame {
+            images: BTreeMap::new(),
+            state: vec![state],
+            action: vec![action],
+        };
+        let frames = vec![frame(0.0, 0.5), frame(0.1, -0.5)];
+        let first = Waiting { instruction: "open".to_owned(), frames, belief: None };
+        Job { trial, first, execute: 2, beyond }
+    }
+
+    fn step(place: f32, belief: f32) -> Step {
+        let observation = Observation {
+            images: BTreeMap::new(),
+            proprioception: vec![place],
+            instruction: Arc::from("open"),
+            time: SimTime::ZERO,
+        };
+        Step { observation, success: Some(belief) }
+    }
+
+    #[test]
+    fn the_last_action_goes_on_for_the_steps_beyond() {
+        let actions =
+            |beyond: usize| job(beyond).actions().map(|action| action[0]).collect::<Vec<_>>();
+        assert_eq!(actions(0), [0.5, -0.5]);
+        assert_eq!(actions(3), [0.5, -0.5, -0.5, -0.5, -0.5]);
+    }
+
+    #[test]
+    fn a_success_that_comes_in_the_steps_beyond_is_the_same_outcome() {
+        let steps = [(0.13, 0.1), (0.2, 0.2), (9.0, 0.3), (9.0, 0.7)];
+        let steps = |count: usize| {
+            Ok(steps[..count].iter().map(|&(place, belief)| step(place, belief)).collect())
+        };
+        let again =
+            |beyond: usize| compare(&job(beyond), &steps(2 + beyond), SuccessRule::default(), &[0]);
+        assert_eq!((again(0).outcome.as_str(), again(1).outcome.as_str()), ("failure", "failure"));
+        assert_eq!(again(2).outcome, "success");
+        // Only the step that both draws know is compared: 0.13 against 0.1.
+        for beyond in 0..3 {
+            assert!((again(beyond).distance - 0.03).abs() < 1e-6, "{:?}", again(beyond));
+        }
+    }
+}
