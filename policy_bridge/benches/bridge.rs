@@ -246,7 +246,12 @@ impl World for Trivial {
     ) -> Result<Vec<PerTrial<Advance>>, InterfaceError> {
         let advance = |chunk: &ActionChunk| {
             let step = Step { observation: self.shown.clone(), success: Some(0.0) };
-            Advance { steps: vec![step; chunk.steps()], segments: vec![], ended: false }
+            Advance {
+                steps: vec![step; chunk.steps()],
+                segments: vec![],
+                ended: false,
+                remark: None,
+            }
         };
         Ok(requests.iter().map(|(_, chunk)| Ok(advance(chunk))).collect())
     }

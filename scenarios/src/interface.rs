@@ -1,4 +1,4 @@
-//! [`World`] and [`Policy`]: object-safe, and batched over trials.
+//! [`World`], [`Policy`] and [`Judge`]: object-safe, and batched over trials.
 //!
 //! Batching is what makes imagination fast, so nothing here forces one trial at a time. Two
 //! contracts hold for every implementation, and the suites of `testing` check them: a batch
@@ -58,6 +58,8 @@ pub struct Advance {
     pub segments: Vec<Segment>,
     /// Whether the world ended the trial itself (a simulator's truncation, the end of a log).
     pub ended: bool,
+    /// What a judge said of the latest of these steps, in its words.
+    pub remark: Option<String>,
 }
 
 /// A run of steps that a learned world imagined at once.
@@ -175,6 +177,51 @@ pub trait Policy: Send {
         &mut self,
         requests: &[(TrialHandle, Observation)],
     ) -> Result<Vec<PerTrial<ActionChunk>>, InterfaceError>;
+
+    /// Ends trials and frees what they held. Trials that are not open are passed over.
+    fn end(&mut self, trials: &[TrialHandle]);
+}
+
+/// A trial that a judge is to watch, as it is told.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// The trial.
+    pub trial: TrialHandle,
+    /// What is to be done.
+    pub instruction: Arc<str>,
+    /// What the trial showed first.
+    pub observation: Observation,
+    /// Seed of the judge's own draws.
+    pub seed: Seed,
+}
+
+/// What a judge says of what it sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opinion {
+    /// Its belief that the task is done now, in [0, 1]; one half where it cannot tell.
+    pub belief: f32,
+    /// Why, in its words.
+    pub reason: Option<String>,
+}
+
+/// Someone who looks on and says whether the task is done: a vision-language model, a person.
+///
+/// A judge never acts, and sees nothing that a policy does not.
+pub trait Judge: Send {
+    /// Opens trials, in the order of `trials`.
+    ///
+    /// # Errors
+    /// [`InterfaceError`] if the batch as a whole cannot be served; one trial's fault is its own.
+    fn begin(&mut self, trials: &[Watch]) -> Result<Vec<PerTrial<()>>, InterfaceError>;
+
+    /// What it says of each observation, in the order of `requests`.
+    ///
+    /// # Errors
+    /// [`InterfaceError`] if the batch as a whole cannot be served; one trial's fault is its own.
+    fn judge(
+        &mut self,
+        requests: &[(TrialHandle, Observation)],
+    ) -> Result<Vec<PerTrial<Opinion>>, InterfaceError>;
 
     /// Ends trials and frees what they held. Trials that are not open are passed over.
     fn end(&mut self, trials: &[TrialHandle]);

@@ -15,7 +15,7 @@ use crate::run::RunError;
 /// | 1 | done, and something found wrong: problems in a log, a check that does not hold |
 /// | 2 | not done: wrong arguments, unreadable or impossible input |
 /// | 3 | the suite cannot be run as it is written: an unknown task, a policy that does not fit |
-/// | 4 | a policy or a world that the suite names is not there |
+/// | 4 | a policy, a world or a judge that the suite names is not there |
 /// | 5 | the run directory holds another run, or one that is not to be gone on with |
 /// | 6 | another process works on the run directory |
 /// | 7 | nothing more can be written: the disk is full |
@@ -31,7 +31,7 @@ pub enum ExitStatus {
     Error,
     /// The suite cannot be run as it is written.
     Suite,
-    /// A policy or a world is not there.
+    /// A policy, a world or a judge is not there.
     Absent,
     /// The run directory holds another run.
     OtherRun,

@@ -72,12 +72,19 @@ pub struct TaskCheck {
     pub imagined: Option<OutcomeCheck>,
 }
 
+/// The belief of a judge that cannot tell: half of its votes.
+const TORN: f32 = 0.5;
+
 /// The rule of a judge's entry, as the closed loop takes it.
+///
+/// Who is asked over zenoh may be torn, which is neither success nor failure.
 pub fn rule_of(entry: &JudgeEntry) -> SuccessRule {
+    let votes = entry.zenoh.is_some();
+    let threshold = if votes { entry.success.max(TORN.next_up()) } else { entry.success };
     SuccessRule {
-        threshold: entry.success,
+        threshold,
         steps: entry.frames,
-        unsure_from: entry.failure.filter(|failure| *failure < entry.success),
+        unsure_from: entry.failure.or(votes.then_some(TORN)).filter(|open| *open < threshold),
         after: 0,
     }
 }
@@ -211,6 +218,15 @@ mod tests {
         assert_eq!((imagined.of_successes.unsure, imagined.of_failures.success), (1, 1));
         assert_eq!(check.outcomes(), &imagined);
         assert_eq!(check.tasks.len(), 1);
+    }
+
+    #[test]
+    fn a_judge_that_votes_needs_more_than_half() {
+        let rule = rule_of(&JudgeEntry { zenoh: Some("vlm".into()), ..JudgeEntry::default() });
+        let outcome = |belief: f32| rule.outcome([Some(belief)]).as_str();
+        assert_eq!([0.4, 0.5, 0.6].map(outcome), ["failure", "unsure", "success"]);
+        let own = rule_of(&JudgeEntry::default());
+        assert_eq!(own.outcome([Some(0.5)]).as_str(), "success");
     }
 
     #[test]

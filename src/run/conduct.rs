@@ -25,7 +25,7 @@ use rehearse_scoring::trial::TrialTable;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::statistics::stated_positions;
 
-use super::credit::{Credit, Yardsticks};
+use super::credit::Credit;
 use super::journal::Entry;
 use super::manifest::{LogRecord, Manifest, PolicyRecord};
 use super::settle::Follow;
@@ -33,7 +33,7 @@ use super::starts::Starts;
 use super::timing::{self, Session, Stopwatch, TimedPolicy, TimedWorld};
 use super::trust::Witness;
 use super::world::OpenWorld;
-use super::{Onlooker, Plan, RunError, RunFolder, Stepped, draws, real, settle};
+use super::{Onlooker, Plan, RunError, RunFolder, Stepped, draws, judge, real, settle};
 use crate::judge::rule_of;
 
 /// What a run needs to know beside its plan.
@@ -94,6 +94,12 @@ pub fn conduct(
     };
     let OpenWorld { world, identity, learned, capacity } =
         OpenWorld::open(plan, log.as_ref(), &starts, session, *device, *patience)?;
+    let (world, judged_by) = judge::watched(world, &plan.suite.judge, session, *patience)?;
+    let judge = match (&judged_by, &learned) {
+        (Some(judge), _) => judge::known(plan, judge)?,
+        (None, Some(_)) => judge::known(plan, &identity)?,
+        (None, None) => None,
+    };
     let mut world = TimedWorld { world, watch: Stopwatch::default() };
     let policies = plan
         .suite
@@ -117,7 +123,8 @@ pub fn conduct(
     let manifest = Manifest {
         log: log.as_ref().map(|log| LogRecord::of(log.folder())),
         fidelity: learned.as_ref().and_then(|learned| learned.fidelity.clone()),
-        judge: learned.as_ref().and_then(|learned| learned.judge.clone()),
+        judged_by,
+        judge,
         rubrics: credit.rubrics(),
         ..Manifest::new(plan, identity, rig.clone(), records)
     };
@@ -166,9 +173,10 @@ pub fn conduct(
             onlooker.stepped(&Stepped { policy, trial, steps, observation, belief });
             Ok(())
         }
-        Event::Ended { trial, episode, .. } => {
+        Event::Ended { trial, episode, remark, .. } => {
             if let Some(planned) = by_id.get(trial.id.as_str()) {
                 let mut entry = entry_of(planned, plan, &starts, &hand, &episode);
+                entry.remark = remark;
                 credit.give(&mut entry, &yardsticks, &episode);
                 entry.evidence = witness.as_ref().map(|witness| witness.evidence(&episode));
                 if let Some(follow) = &mut follow
@@ -214,7 +222,8 @@ pub fn conduct(
     if let Some(follow) = follow.filter(|_| settled) {
         follow.write(out)?;
     }
-    if let Some(learned) = learned {
+    // What the model's own judge would say of a second draw is no match for another's verdict.
+    if let Some(learned) = learned.filter(|_| plan.suite.judge.zenoh.is_none()) {
         draws::sample(plan, &learned, &starts, &manifest.policies, &mut folder)?;
     }
     let table = Some(folder.finish(plan, &rig)?);
@@ -353,6 +362,7 @@ fn entry_of(
             Outcome::Void { fault } => Some(fault.to_string()),
             Outcome::Success | Outcome::Failure | Outcome::Unsure => None,
         },
+        remark: None,
         length: episode.len() as u32,
         peak: episode.success.iter().copied().flatten().max_by(f32::total_cmp),
         travel: travel(episode, hand),

@@ -163,13 +163,13 @@ pub enum RunError {
         source: JudgeError,
     },
     /// The judge's record is of another judge.
-    #[error("{} is of {found}, and the suite's world is {wanted}; make it anew by `rehearse judge check`", path.display())]
+    #[error("{} is of {found}, and the run's judge is {wanted}; make it anew by `rehearse judge check`", path.display())]
     OtherJudge {
         /// The record.
         path: PathBuf,
         /// The judge that it is of.
         found: String,
-        /// The suite's world.
+        /// The run's judge.
         wanted: String,
     },
     /// A file of the run directory is damaged.

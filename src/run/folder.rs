@@ -281,9 +281,8 @@ fn write_episodes(
         }
         let steps = waiting.frames.len();
         // NaN is what a column of numbers has for "not stated".
-        let beliefs = waiting.belief.unwrap_or_else(|| vec![f32::NAN; steps]);
         let column = Column::Float(Array2::from_shape_fn((steps, 1), |(step, _)| {
-            f64::from(beliefs.get(step).copied().unwrap_or(f32::NAN))
+            f64::from(waiting.belief.get(step).copied().flatten().unwrap_or(f32::NAN))
         }));
         let score = Verdict::from_word(&entry.outcome).and_then(Verdict::score);
         writer.end_episode(EpisodeEnd {

@@ -29,6 +29,9 @@ pub struct Entry {
     /// What broke, in a trial that is void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What a judge over zenoh said of it last, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
     /// Control steps that were executed.
     pub length: u32,
     /// Highest belief of the world that the task is done, where it has one.
@@ -140,6 +143,7 @@ mod tests {
             repeat: 0,
             outcome: "success".into(),
             reason: None,
+            remark: None,
             length: 7,
             peak: Some(0.9),
             travel: None,

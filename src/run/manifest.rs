@@ -36,6 +36,9 @@ pub struct Manifest {
     /// What was measured of a learned world's fidelity when it was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<serde_json::Value>,
+    /// The judge over zenoh that was asked in the place of the world's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_by: Option<String>,
     /// What is known of the judge's errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgeCheck>,
@@ -104,6 +107,7 @@ impl Manifest {
             embodiment,
             log: None,
             fidelity: None,
+            judged_by: None,
             judge: None,
             rubrics: BTreeMap::new(),
             policies,
@@ -146,8 +150,12 @@ impl Manifest {
     }
 
     /// What a run is made of, here and there.
-    pub(super) fn made_of(&self, now: &Self) -> [(&'static str, String, String); 6] {
+    pub(super) fn made_of(&self, now: &Self) -> [(&'static str, String, String); 7] {
         let policies = |manifest: &Self| format!("{:?}", manifest.policies);
+        let judge = |manifest: &Self| {
+            let name = manifest.judged_by.as_deref().unwrap_or("the world itself");
+            format!("{name}, by {:?}", manifest.suite.judge)
+        };
         let rubrics = |manifest: &Self| format!("{:?}", manifest.rubrics);
         let log = |manifest: &Self| {
             manifest.log.as_ref().map_or_else(|| "none".to_owned(), |log| log.digest.clone())
@@ -155,6 +163,7 @@ impl Manifest {
         [
             ("version of the program", self.version.clone(), now.version.clone()),
             ("suite", self.suite_digest.clone(), now.suite_digest.clone()),
+            ("judge", judge(self), judge(now)),
             ("rubric", rubrics(self), rubrics(now)),
             ("log", log(self), log(now)),
             ("world", self.world.clone(), now.world.clone()),

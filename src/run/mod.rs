@@ -16,6 +16,7 @@ mod draws;
 mod error;
 mod folder;
 mod journal;
+mod judge;
 mod manifest;
 mod merge;
 mod onlooker;

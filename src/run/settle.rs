@@ -132,6 +132,7 @@ mod tests {
                 repeat: 0,
                 outcome: if good { "success" } else { "failure" }.to_owned(),
                 reason: None,
+                remark: None,
                 length: 1,
                 peak: None,
                 travel: None,

@@ -26,8 +26,8 @@ const WORTH_SHARING: usize = 1 << 20;
 pub(super) struct Waiting {
     pub(super) instruction: String,
     pub(super) frames: Vec<WaitingFrame>,
-    /// The world's belief after each action, where it has one after every action.
-    pub(super) belief: Option<Vec<f32>>,
+    /// The belief after each action that the task is done, where there is one.
+    pub(super) belief: Vec<Option<f32>>,
 }
 
 /// What was seen, and what was done then.
@@ -41,7 +41,7 @@ pub(super) struct WaitingFrame {
 #[derive(Serialize, Deserialize)]
 struct Header {
     instruction: String,
-    belief: Option<Vec<f32>>,
+    belief: Vec<Option<f32>>,
     frames: Vec<HeaderFrame>,
 }
 
@@ -112,7 +112,7 @@ impl Spool {
         if frames.is_empty() {
             return Ok(());
         }
-        let belief = episode.success.iter().copied().collect();
+        let belief = episode.success.clone();
         let header = Header { instruction: episode.instruction.clone(), belief, frames };
         let mut bytes =
             serde_json::to_vec(&header).map_err(|error| RunError::damaged(&path, error))?;

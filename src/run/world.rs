@@ -17,7 +17,6 @@ use rehearse_world_model::world::LearnedWorld;
 
 use super::starts::Starts;
 use super::{Plan, RunError};
-use crate::judge::JudgeCheck;
 
 /// What the identity of a learned world begins with; the digest of its weights follows.
 pub(super) const CHECKPOINT: &str = "checkpoint ";
@@ -40,8 +39,6 @@ pub(super) struct Learned {
     pub(super) split: String,
     /// What was measured of it when it was trained.
     pub(super) fidelity: Option<serde_json::Value>,
-    /// What is known of its judge.
-    pub(super) judge: Option<JudgeCheck>,
 }
 
 impl OpenWorld {
@@ -65,8 +62,7 @@ impl OpenWorld {
         }
         match &plan.suite.world {
             WorldSource::Learned { checkpoint } => {
-                let check = plan.suite.judge.check.as_ref().map(|check| plan.folder.join(check));
-                learned(&plan.folder.join(checkpoint), check.as_deref(), log, device)
+                learned(&plan.folder.join(checkpoint), log, device)
             }
             WorldSource::Zenoh { name } => {
                 let world = RemoteWorld::connect(session, &Name::new(name)?, patience).map_err(
@@ -90,7 +86,6 @@ impl OpenWorld {
 
 fn learned(
     path: &Path,
-    check: Option<&Path>,
     log: Option<&RobotLog>,
     device: DeviceChoice,
 ) -> Result<OpenWorld, RunError> {
@@ -101,7 +96,6 @@ fn learned(
     let model = Arc::new(model);
     let world = LearnedWorld::new(Arc::clone(&model), Routing::default());
     let identity = format!("{CHECKPOINT}{}", manifest.digest);
-    let judge = judge(path, check, &identity)?;
     let fidelity = manifest.fidelity.or_else(|| {
         // What `rehearse fidelity` wrote beside the checkpoint; that of another one says nothing.
         let text = std::fs::read(path.with_file_name("fidelity.json")).ok()?;
@@ -109,32 +103,8 @@ fn learned(
         (beside["checkpoint"] == *manifest.digest).then_some(beside)
     });
     let split = manifest.training.split;
-    let learned = Some(Learned { model, split, fidelity, judge });
+    let learned = Some(Learned { model, split, fidelity });
     Ok(OpenWorld { world: Box::new(world), identity, learned, capacity: None })
-}
-
-/// What is known of a checkpoint's judge: as the suite says, or beside the checkpoint. One of
-/// another checkpoint that lies there is passed over, one that the suite names is an error.
-fn judge(
-    checkpoint: &Path,
-    named: Option<&Path>,
-    identity: &str,
-) -> Result<Option<JudgeCheck>, RunError> {
-    let beside = checkpoint.with_file_name("judge.json");
-    if named.is_none() && !beside.exists() {
-        return Ok(None);
-    }
-    let path = named.unwrap_or(&beside);
-    let check = JudgeCheck::read(path)?;
-    match named {
-        _ if check.judge == identity => Ok(Some(check)),
-        None => Ok(None),
-        Some(path) => Err(RunError::OtherJudge {
-            path: path.to_owned(),
-            found: check.judge,
-            wanted: identity.to_owned(),
-        }),
-    }
 }
 
 /// Plays back the episodes that trials start in; a start's index is its place among them.

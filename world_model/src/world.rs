@@ -106,7 +106,7 @@ impl LearnedWorld {
                     });
                 }
                 Ok(if finite {
-                    Ok(Advance { steps, segments: trial.segments, ended: false })
+                    Ok(Advance { steps, segments: trial.segments, ended: false, remark: None })
                 } else {
                     Err(broke("what the model imagined is not finite"))
                 })

@@ -68,7 +68,14 @@ def rewritten(name: str, embodiment: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize(
     "name",
-    ["policy_act", "policy_act_reply", "world_reset", "world_reset_reply", "world_step_reply"],
+    [
+        "judge_begin",
+        "policy_act",
+        "policy_act_reply",
+        "world_reset",
+        "world_reset_reply",
+        "world_step_reply",
+    ],
 )
 def test_observations_actions_and_faults_keep_their_bytes(name: str) -> None:
     embodiment = unpack(message("policy_info_reply"))["embodiment"]

@@ -329,8 +329,8 @@ impl Driver<'_> {
             self.to_close.push(handle);
         }
         self.summary.lanes[lane].count(&outcome, rollout.steps() as usize);
-        let (trial, episode) = rollout.end(outcome);
-        tell(self.observer, Event::Ended { lane, trial, episode })
+        let (trial, episode, remark) = rollout.end(outcome);
+        tell(self.observer, Event::Ended { lane, trial, episode, remark })
     }
 
     /// Closes what is open and lets the threads go.

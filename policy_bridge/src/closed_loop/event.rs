@@ -49,6 +49,8 @@ pub enum Event<'a> {
         trial: Trial,
         /// What happened, with its outcome. Without any observation if the world never opened it.
         episode: Episode,
+        /// What a judge said last of it, in its words.
+        remark: Option<String>,
     },
 }
 

@@ -21,6 +21,7 @@
 mod driver;
 mod error;
 mod event;
+mod judged;
 mod lane;
 mod latency;
 mod options;
@@ -35,6 +36,7 @@ mod worker;
 pub use driver::run;
 pub use error::{LoopError, ObserverError};
 pub use event::{Event, Observer};
+pub use judged::JudgedWorld;
 pub use latency::{Latency, StaleActions, WhileWaiting};
 pub use options::{Cancel, LoopOptions};
 pub use success::SuccessRule;

@@ -23,6 +23,7 @@ pub(super) struct Rollout {
     actions: Vec<Vec<f32>>,
     success: Vec<Option<f32>>,
     segments: Vec<Segment>,
+    remark: Option<String>,
     watch: Watch,
     rest: Option<ActionChunk>,
     /// The chunk that the world executes now.
@@ -49,6 +50,7 @@ impl Rollout {
             actions: vec![],
             success: vec![],
             segments: vec![],
+            remark: None,
             watch: Watch::default(),
             rest: None,
             executing: None,
@@ -107,7 +109,7 @@ impl Rollout {
         embodiment: &Embodiment,
     ) -> Result<Option<Outcome>, Fault> {
         let broke = |message: String| Fault::new(FaultKind::WorldBroke, message);
-        let Advance { steps, segments, ended } = advance;
+        let Advance { steps, segments, ended, remark } = advance;
         let Some(executed) = self.executing.take() else {
             return Err(broke("it answered without having been asked".to_owned()));
         };
@@ -136,6 +138,7 @@ impl Rollout {
             }
         }
         self.take_segments(&segments, taken);
+        self.remark = remark.or(self.remark.take());
         if outcome.is_none() && (ended || self.actions.len() >= self.trial.horizon as usize) {
             outcome = Some(self.watch.outcome());
         }
@@ -175,9 +178,9 @@ impl Rollout {
         self.actions.len() as u32
     }
 
-    /// The episode that the trial came to.
-    pub(super) fn end(self, outcome: Outcome) -> (Trial, Episode) {
-        let Self { trial, rate, observations, actions, success, segments, .. } = self;
+    /// The episode that the trial came to, and what a judge said last.
+    pub(super) fn end(self, outcome: Outcome) -> (Trial, Episode, Option<String>) {
+        let Self { trial, rate, observations, actions, success, segments, remark, .. } = self;
         let episode = Episode {
             id: trial.id.clone(),
             rate,
@@ -188,6 +191,6 @@ impl Rollout {
             segments,
             outcome,
         };
-        (trial, episode)
+        (trial, episode, remark)
     }
 }

@@ -8,7 +8,8 @@ pub struct SuccessRule {
     /// Least belief of the world that the task is done, in (0, 1]. Default 0.5.
     pub threshold: f32,
     /// Consecutive steps for which the belief must reach the threshold, at least 1. More make a
-    /// judge that flickers less optimistic. Default 1.
+    /// judge that flickers less optimistic. Steps of which the world says nothing, as a judge that
+    /// looks at every tenth, do not count. Default 1.
     pub steps: u32,
     /// Belief below `threshold`, in (0, 1], that leaves a trial open: one that has it for `steps`
     /// consecutive steps and never succeeds ends `unsure` rather than `failure`. Default none:
@@ -62,12 +63,14 @@ pub(super) struct Watch {
 impl Watch {
     /// Takes the belief after a step. Whether it ends the trial.
     pub(super) fn ends(&mut self, belief: Option<f32>, rule: SuccessRule) -> bool {
-        let reaches = |bound: f32| belief.is_some_and(|belief| belief >= bound);
-        let count = |streak: u32, goes_on: bool| if goes_on { streak + 1 } else { 0 };
-        self.spoke |= belief.is_some();
-        self.sure = count(self.sure, reaches(rule.threshold));
-        self.open = count(self.open, rule.unsure_from.is_some_and(reaches));
-        self.doubted |= rule.unsure_from.is_some() && self.open >= rule.steps;
+        if let Some(belief) = belief {
+            let reaches = |bound: f32| belief >= bound;
+            let count = |streak: u32, goes_on: bool| if goes_on { streak + 1 } else { 0 };
+            self.spoke = true;
+            self.sure = count(self.sure, reaches(rule.threshold));
+            self.open = count(self.open, rule.unsure_from.is_some_and(reaches));
+            self.doubted |= rule.unsure_from.is_some() && self.open >= rule.steps;
+        }
         self.left = match self.left {
             Some(left) => Some(left.saturating_sub(1)),
             None => (self.sure >= rule.steps).then_some(rule.after),
@@ -97,6 +100,14 @@ mod tests {
         assert_eq!(rule.outcome([None, None]), Outcome::Unsure);
         assert_eq!(rule.outcome([None, Some(0.1)]), Outcome::Failure);
         assert_eq!(rule.outcome([None, Some(0.5)]), Outcome::Success);
+    }
+
+    #[test]
+    fn steps_of_which_nothing_is_said_break_no_streak() {
+        let rule = SuccessRule { threshold: 0.8, steps: 2, unsure_from: Some(0.4), after: 0 };
+        assert_eq!(rule.outcome([Some(0.9), None, None, Some(0.9)]), Outcome::Success);
+        assert_eq!(rule.outcome([Some(0.9), None, Some(0.1), Some(0.9)]), Outcome::Failure);
+        assert_eq!(rule.outcome([Some(0.5), None, Some(0.5), None]), Outcome::Unsure);
     }
 
     #[test]

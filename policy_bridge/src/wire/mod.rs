@@ -11,6 +11,7 @@ mod embodiment;
 mod encode;
 mod error;
 mod image;
+pub mod judge;
 mod limits;
 mod observation;
 pub mod policy;

@@ -104,6 +104,15 @@ pub fn decode_info(bytes: &[u8], limits: &Limits) -> Result<(PolicyInfo, ServerI
 pub(super) fn read_info(
     fields: Fields<'_, '_>,
 ) -> Result<(String, Embodiment, usize, ServerInfo), WireError> {
+    let (name, max_batch, server) = read_server(fields)?;
+    let embodiment = embodiment_from_value(fields.required("embodiment")?)?;
+    Ok((name, embodiment, max_batch, server))
+}
+
+/// What every server says of itself: its name, the most trials in a request, and the rest.
+pub(super) fn read_server(
+    fields: Fields<'_, '_>,
+) -> Result<(String, usize, ServerInfo), WireError> {
     let protocol = fields.required("protocol")?.uint("protocol")?;
     if protocol != VERSION {
         return Err(WireError::field("protocol", VERSION.to_string(), protocol.to_string()));
@@ -119,8 +128,7 @@ pub(super) fn read_info(
         max_message: count(fields, "max_message")?,
     };
     let name = fields.required("name")?.text("name")?.to_owned();
-    let embodiment = embodiment_from_value(fields.required("embodiment")?)?;
-    Ok((name, embodiment, count(fields, "max_batch")?, server))
+    Ok((name, count(fields, "max_batch")?, server))
 }
 
 fn count(fields: Fields<'_, '_>, name: &str) -> Result<usize, WireError> {

@@ -181,6 +181,7 @@ fn fault_from_value(value: &Value<'_>) -> Result<Fault, WireError> {
         FaultKind::MalformedAction,
         FaultKind::WorldBroke,
         FaultKind::WorldTimeout,
+        FaultKind::JudgeBroke,
     ]
     .into_iter()
     .find(|kind| kind.as_str() == name)

@@ -227,7 +227,7 @@ pub fn encode_step_reply(
         1 + usize::from(!advance.segments.is_empty()) + usize::from(advance.ended)
     };
     write_results(&mut out, results, entries, |out, advance| {
-        let Advance { steps, segments, ended } = advance;
+        let Advance { steps, segments, ended, remark: _ } = advance;
         out.str("steps");
         out.array(steps.len());
         for Step { observation, success } in steps {
@@ -305,7 +305,7 @@ fn read_advance(fields: Fields<'_, '_>, embodiment: &Embodiment) -> Result<Advan
             return Err(WireError::field("ended", "a truth value", other.type_name()));
         }
     };
-    Ok(Advance { steps, segments, ended })
+    Ok(Advance { steps, segments, ended, remark: None })
 }
 
 fn probability(value: &Value<'_>) -> Result<f32, WireError> {

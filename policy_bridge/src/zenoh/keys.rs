@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rehearse_scenarios::outcome::FaultKind;
+
 /// What is served under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -9,17 +11,38 @@ pub enum Kind {
     Policy,
     /// A world.
     World,
+    /// A judge.
+    Judge,
 }
 
 impl Kind {
-    /// Both kinds.
-    pub const ALL: [Self; 2] = [Self::Policy, Self::World];
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Policy, Self::World, Self::Judge];
 
-    /// `policy` or `world`, as in keys.
+    /// `policy`, `world` or `judge`, as in keys.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "policy",
             Self::World => "world",
+            Self::Judge => "judge",
+        }
+    }
+
+    /// What voids a trial that such a server fails.
+    pub(super) const fn broken(self) -> FaultKind {
+        match self {
+            Self::Policy => FaultKind::PolicyCrashed,
+            Self::World => FaultKind::WorldBroke,
+            Self::Judge => FaultKind::JudgeBroke,
+        }
+    }
+
+    /// What voids a trial that such a server does not answer in time.
+    pub(super) const fn late(self) -> FaultKind {
+        match self {
+            Self::Policy => FaultKind::PolicyTimeout,
+            Self::World => FaultKind::WorldTimeout,
+            Self::Judge => FaultKind::JudgeBroke,
         }
     }
 
@@ -27,9 +50,10 @@ impl Kind {
     pub(super) const fn word(self, operation: Operation) -> &'static str {
         match (self, operation) {
             (_, Operation::Info) => "info",
-            (Self::Policy, Operation::Open) => "begin",
+            (Self::Policy | Self::Judge, Operation::Open) => "begin",
             (Self::Policy, Operation::Ask) => "act",
-            (Self::Policy, Operation::End) => "end",
+            (Self::Judge, Operation::Ask) => "judge",
+            (Self::Policy | Self::Judge, Operation::End) => "end",
             (Self::World, Operation::Open) => "reset",
             (Self::World, Operation::Ask) => "step",
             (Self::World, Operation::End) => "close",
@@ -56,7 +80,7 @@ impl Operation {
     pub(super) const ALL: [Self; 4] = [Self::Info, Self::Open, Self::Ask, Self::End];
 }
 
-/// A name under which a policy or world is served: 1 to 64 characters out of `A-Z a-z 0-9 . _ -`,
+/// A name under which a policy, world or judge is served: 1 to 64 characters out of `A-Z a-z 0-9 . _ -`,
 /// the first a letter or a digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
@@ -157,6 +181,10 @@ mod tests {
         assert_eq!(
             operation_key(Kind::World, &name, Operation::End),
             "rehearse/v1/world/full/close"
+        );
+        assert_eq!(
+            operation_key(Kind::Judge, &name, Operation::Ask),
+            "rehearse/v1/judge/full/judge"
         );
         assert_eq!(token_key(Kind::World, &name), "rehearse/v1/alive/world/full");
         assert_eq!(run_key("metaworld-4"), "rehearse/v1/run/metaworld-4/events");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ::zenoh::liveliness::LivelinessToken;
 use ::zenoh::{Session, Wait as _};
 use rehearse_scenarios::interface::{InterfaceError, TrialHandle};
-use rehearse_scenarios::outcome::{Fault, FaultKind};
+use rehearse_scenarios::outcome::Fault;
 
 use super::client::ClientOptions;
 use super::discovery::peers;
@@ -185,22 +185,13 @@ impl Link {
             | ExchangeError::Garbled(_)
             | ExchangeError::Zenoh(_) => false,
         };
-        let kind = match (self.kind, timeout) {
-            (Kind::Policy, false) => FaultKind::PolicyCrashed,
-            (Kind::Policy, true) => FaultKind::PolicyTimeout,
-            (Kind::World, false) => FaultKind::WorldBroke,
-            (Kind::World, true) => FaultKind::WorldTimeout,
-        };
+        let kind = if timeout { self.kind.late() } else { self.kind.broken() };
         Fault::new(kind, format!("{} {}: {error}", self.kind, self.name))
     }
 
     /// What voids a trial for a reason that is not the connection's.
     pub(super) fn broken(&self, message: &str) -> Fault {
-        let kind = match self.kind {
-            Kind::Policy => FaultKind::PolicyCrashed,
-            Kind::World => FaultKind::WorldBroke,
-        };
-        Fault::new(kind, format!("{} {}: {message}", self.kind, self.name))
+        Fault::new(self.kind.broken(), format!("{} {}: {message}", self.kind, self.name))
     }
 
     /// The batch as a whole cannot be served.

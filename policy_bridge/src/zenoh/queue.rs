@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use ::zenoh::query::Query;
 use rehearse_scenarios::interface::TrialHandle;
-use rehearse_scenarios::outcome::{Fault, FaultKind};
+use rehearse_scenarios::outcome::Fault;
 
 use super::answers::{Answer, Answers, Origin};
-use super::keys::Kind;
 use super::service::{Facts, Service};
 use crate::wire::{ErrorCode, ErrorReply, RequestAttachment};
 
@@ -149,16 +148,12 @@ impl<S: Service> Queue<S> {
                 return Err(refusal(ErrorCode::Malformed, &message));
             }
         }
-        let kind = match facts.kind {
-            Kind::Policy => FaultKind::PolicyCrashed,
-            Kind::World => FaultKind::WorldBroke,
-        };
         let opening = matches!(items, Items::Open(_));
         let mut entries = Vec::with_capacity(trials.len());
         for &trial in trials {
             let own = state
                 .admit((client, trial), request, opening, self.bounds.trials)
-                .map_err(|reason| Fault::new(kind, reason));
+                .map_err(|reason| Fault::new(facts.kind.broken(), reason));
             entries.push(Entry { trial, own });
         }
         let origin = (client, request);

@@ -12,7 +12,7 @@ use ::zenoh::query::{ConsolidationMode, Query, QueryTarget, Queryable};
 use ::zenoh::sample::SampleKind;
 use ::zenoh::{Session, Wait as _};
 use rehearse_scenarios::interface::{InterfaceError, PerTrial, Policy, TrialHandle, World};
-use rehearse_scenarios::outcome::{Fault, FaultKind};
+use rehearse_scenarios::outcome::Fault;
 
 use super::answers::{Answer, Origin};
 use super::error::BridgeError;
@@ -25,7 +25,7 @@ use crate::wire::policy::{ServerInfo, decode_end};
 use crate::wire::world::WorldInfo;
 use crate::wire::{
     Encoder, ErrorCode, ImageForm, Limits, ReplyAttachment, RequestAttachment, VERSION, WireError,
-    policy, world,
+    judge, policy, world,
 };
 
 /// How a server behaves.
@@ -270,6 +270,7 @@ fn yield_to_earlier(
         let other = match kind {
             Kind::Policy => policy::decode_info(&bytes, &limits).map(|(_, server)| server.server),
             Kind::World => world::decode_info(&bytes, &limits).map(|(_, server)| server.server),
+            Kind::Judge => judge::decode_info(&bytes, &limits).map(|(_, server)| server.server),
         };
         if other.is_ok_and(|other| other < id) {
             return Err(BridgeError::NameTaken { kind, name: name.clone() });
@@ -422,11 +423,7 @@ impl<S: Service> Desk<S> {
     }
 
     fn fault(&self, message: &str) -> Fault {
-        let kind = match self.facts.kind {
-            Kind::Policy => FaultKind::PolicyCrashed,
-            Kind::World => FaultKind::WorldBroke,
-        };
-        Fault::new(kind, message)
+        Fault::new(self.facts.kind.broken(), message)
     }
 }
 

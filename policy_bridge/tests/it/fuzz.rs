@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use rehearse_policy_bridge::wire::{
-    Encoder, ErrorReply, Limits, ReplyAttachment, RequestAttachment, Value, json_from_value,
+    Encoder, ErrorReply, Limits, ReplyAttachment, RequestAttachment, Value, json_from_value, judge,
     policy, world,
 };
 use rehearse_scenarios::embodiment::Embodiment;
@@ -47,6 +47,8 @@ fn read_all(bytes: &[u8], rig: &Embodiment) {
     drop(policy::decode_act(bytes, rig, &limits));
     drop(policy::decode_act_reply(bytes, &rig.actions, &limits));
     drop(policy::decode_end(bytes, &limits));
+    drop(judge::decode_info(bytes, &limits));
+    drop(judge::decode_judge_reply(bytes, 3, &limits));
     drop(world::decode_info(bytes, &limits));
     drop(world::decode_reset(bytes, rig, &limits));
     drop(world::decode_reset_reply(bytes, rig, &limits));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rehearse_policy_bridge::wire::judge::{self, JudgeInfo};
 use rehearse_policy_bridge::wire::policy::{
     ServerInfo, decode_act, decode_act_reply, decode_begin, decode_info, encode_act,
     encode_act_reply, encode_begin, encode_begin_reply, encode_end, encode_info,
@@ -17,7 +18,7 @@ use rehearse_scenarios::embodiment::{
     Camera, Channel, ChannelKind, Embodiment, GripperPolarity, Reference, Rotation, Unit,
 };
 use rehearse_scenarios::interface::{
-    Advance, Begin, PolicyInfo, Segment, Start, Step, TrialHandle,
+    Advance, Begin, PolicyInfo, Segment, Start, Step, TrialHandle, Watch,
 };
 use rehearse_scenarios::observation::{Image, Observation};
 use rehearse_scenarios::outcome::{Fault, FaultKind};
@@ -163,10 +164,83 @@ fn advances() -> Vec<(TrialHandle, Result<Advance, Fault>)> {
         steps: vec![step(50_000_000, Some(0.25)), step(100_000_000, None)],
         segments: vec![Segment { steps: 2, expert: Some(1) }],
         ended: true,
+        remark: None,
     };
-    let plain = Advance { steps: vec![step(50_000_000, None)], segments: vec![], ended: false };
+    let plain = Advance {
+        steps: vec![step(50_000_000, None)],
+        segments: vec![],
+        ended: false,
+        remark: None,
+    };
     let fault = Fault::new(FaultKind::WorldBroke, "the simulator diverged");
     vec![(TrialHandle(7), Ok(advance)), (TrialHandle(8), Ok(plain)), (TrialHandle(300), Err(fault))]
+}
+
+fn watches() -> Vec<Watch> {
+    vec![Watch {
+        trial: TrialHandle(7),
+        instruction: Arc::from("pick up the cup"),
+        observation: observation(0),
+        seed: seed(),
+    }]
+}
+
+/// What judges write, whom nobody serves here.
+fn judge_info_reply() -> Vec<u8> {
+    let mut out = Encoder::default();
+    out.map(9);
+    out.str("protocol");
+    out.uint(VERSION);
+    out.str("server");
+    out.bin(&server().server);
+    out.str("software");
+    out.str("rehearse-bridge 0.1.0");
+    out.str("name");
+    out.str("vlm");
+    out.str("cameras");
+    out.array(1);
+    out.str("front");
+    out.str("max_batch");
+    out.uint(2);
+    out.str("digest");
+    out.str("sha256:00");
+    out.str("images");
+    out.array(3);
+    ImageForm::ALL.iter().for_each(|form| out.str(form.as_str()));
+    out.str("max_message");
+    out.uint(64 << 20);
+    out.into_bytes()
+}
+
+fn judge_reply() -> Vec<u8> {
+    let mut out = Encoder::default();
+    out.map(1);
+    out.str("trials");
+    out.array(2);
+    out.map(2);
+    out.str("trial");
+    out.uint(7);
+    out.str("votes");
+    out.array(3);
+    out.map(2);
+    out.str("done");
+    out.f64(1.0);
+    out.str("reason");
+    out.str("it stands on the shelf");
+    out.map(0);
+    out.map(1);
+    out.str("done");
+    out.f64(0.25);
+    out.map(2);
+    out.str("trial");
+    out.uint(300);
+    out.str("fault");
+    out.map(2);
+    out.str("kind");
+    out.str("judge_broke");
+    out.str("message");
+    out.str("out of quota");
+    out.into_bytes()
 }
 
 /// Every message of the protocol, by name.
@@ -206,6 +280,9 @@ fn messages() -> BTreeMap<&'static str, Vec<u8>> {
             "policy_act_reply",
             encode_act_reply(&[(trials[0], Ok(chunk())), (trials[1], Err(crashed))]).unwrap(),
         ),
+        ("judge_info_reply", judge_info_reply()),
+        ("judge_begin", judge::encode_begin(&watches(), 3, &rig, ImageForm::Raw).unwrap()),
+        ("judge_reply", judge_reply()),
         ("policy_end", encode_end(&trials)),
         ("policy_end_reply", vec![0x80]),
         ("world_info_reply", world::encode_info(&world_info, &server()).unwrap()),
@@ -244,6 +321,14 @@ fn messages_come_back_as_they_went() {
     let acted = decode_act_reply(&sent["policy_act_reply"], &rig.actions, &limits).unwrap();
     assert_eq!(acted[0], (TrialHandle(7), Ok(chunk())));
     assert_eq!(acted[1].1.as_ref().unwrap_err().message, "out of memory");
+    let (vlm, _) = judge::decode_info(&sent["judge_info_reply"], &limits).unwrap();
+    let (name, cameras, digest) = ("vlm".into(), vec!["front".into()], Some("sha256:00".into()));
+    assert_eq!(vlm, JudgeInfo { name, cameras, max_batch: 2, digest });
+    let judged = judge::decode_judge_reply(&sent["judge_reply"], 3, &limits).unwrap();
+    let said = judged[0].1.as_ref().unwrap();
+    assert!((said.belief - 1.75 / 3.0).abs() < 1e-6, "{said:?}");
+    assert_eq!(said.reason.as_deref(), Some("it stands on the shelf"));
+    assert_eq!(judged[1].1.as_ref().unwrap_err().kind, FaultKind::JudgeBroke);
     let started = world::decode_reset(&sent["world_reset"], &rig, &limits).unwrap();
     assert_eq!((started[0].index, started[1].observation.clone()), (3, Some(observation(0))));
     let stepped = world::decode_step_reply(&sent["world_step_reply"], &rig, &limits).unwrap();

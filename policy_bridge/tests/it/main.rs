@@ -13,6 +13,7 @@ mod closed;
 mod fuzz;
 mod golden;
 mod hostile;
+mod judged;
 mod net;
 mod processes;
 mod remote;

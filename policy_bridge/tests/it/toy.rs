@@ -79,7 +79,7 @@ impl World for AddingWorld {
                 let success = Some(if *sum >= self.goal { 1.0 } else { 0.0 });
                 steps.push(Step { observation: Self::show(*sum, instruction), success });
             }
-            Ok(Advance { steps, segments: vec![], ended: false })
+            Ok(Advance { steps, segments: vec![], ended: false, remark: None })
         });
         Ok(advanced.collect())
     }
@@ -113,10 +113,11 @@ pub fn trials(
     })
 }
 
-/// Episodes by id, and how often each trial started.
+/// Episodes and what judges said of them, by id, and how often each trial started.
 #[derive(Default)]
 pub struct Book {
     pub episodes: BTreeMap<String, Episode>,
+    pub remarks: BTreeMap<String, Option<String>>,
     pub started: BTreeMap<String, u32>,
 }
 
@@ -125,8 +126,9 @@ impl Observer for Book {
         match event {
             Event::Census { .. } | Event::Stepped { .. } => {}
             Event::Started { trial, .. } => *self.started.entry(trial.id.clone()).or_default() += 1,
-            Event::Ended { trial, episode, .. } => {
+            Event::Ended { trial, episode, remark, .. } => {
                 assert_eq!(trial.id, episode.id);
+                self.remarks.insert(trial.id.clone(), remark);
                 let again = self.episodes.insert(episode.id.clone(), episode);
                 assert!(again.is_none(), "trial {} ended twice", trial.id);
             }

@@ -140,7 +140,7 @@ impl World for ReplayWorld {
                 }
                 let ended = position.step == success.len();
                 *self.trials.get_mut(*trial)? = position;
-                Ok(Ok(Advance { steps, segments: vec![], ended }))
+                Ok(Ok(Advance { steps, segments: vec![], ended, remark: None }))
             })
             .collect()
     }

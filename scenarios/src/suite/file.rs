@@ -400,6 +400,11 @@ mod tests {
                 "horizon = 110\njudge = { frames = 0 }",
                 "the suite s.toml: judge.frames",
             ),
+            (
+                "horizon = 110",
+                "horizon = 110\njudge = { zenoh = \"vlm\", votes = 0 }",
+                "the suite s.toml: judge.votes",
+            ),
         ] {
             let broken = GOOD.replacen(from, to, 1);
             let message = message(&broken);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// When the world's belief that the task is done decides a trial.
+/// Who says how a trial ends, and when the belief that the task is done decides it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JudgeEntry {
@@ -22,11 +22,43 @@ pub struct JudgeEntry {
     /// checkpoint if not stated and there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<PathBuf>,
+    /// A judge that answers over zenoh, as in `rehearse/v1/judge/<name>`, in the place of the
+    /// world's own. It is undecided at one half: a success takes more, whatever `success` says,
+    /// and `failure` is one half if not stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zenoh: Option<String>,
+    /// Times that it is asked of each frame; the belief is their mean. Default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub votes: u32,
+    /// It looks at every so many control steps of a trial. Default 8.
+    #[serde(skip_serializing_if = "is_every")]
+    pub every: u32,
+}
+
+/// Control steps from look to look.
+const EVERY: u32 = 8;
+/// The most votes on a frame.
+const MOST_VOTES: u32 = 1000;
+
+const fn is_one(votes: &u32) -> bool {
+    *votes == 1
+}
+
+const fn is_every(every: &u32) -> bool {
+    *every == EVERY
 }
 
 impl Default for JudgeEntry {
     fn default() -> Self {
-        Self { success: 0.5, failure: None, frames: 1, check: None }
+        Self {
+            success: 0.5,
+            failure: None,
+            frames: 1,
+            check: None,
+            zenoh: None,
+            votes: 1,
+            every: EVERY,
+        }
     }
 }
 
@@ -41,7 +73,7 @@ impl JudgeEntry {
     /// # Errors
     /// The field and what it accepts.
     pub fn validate(&self) -> Result<(), (&'static str, &'static str)> {
-        let Self { success, failure, frames, check: _ } = self;
+        let Self { success, failure, frames, votes, every, check: _, zenoh: _ } = self;
         if !(*success > 0.0 && *success <= 1.0) {
             return Err(("success", "must be above 0 and at most 1"));
         }
@@ -50,6 +82,12 @@ impl JudgeEntry {
         }
         if *frames == 0 {
             return Err(("frames", "must be 1 at least"));
+        }
+        if !(1..=MOST_VOTES).contains(votes) {
+            return Err(("votes", "must be 1 to 1000"));
+        }
+        if *every == 0 {
+            return Err(("every", "must be 1 control step at least"));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use rehearse_policy_bridge::zenoh::{
-    BridgeError, ClientOptions, Kind, Peer, RemotePolicy, RemoteWorld, Session, peers,
+    BridgeError, ClientOptions, Kind, Peer, RemoteJudge, RemotePolicy, RemoteWorld, Session, peers,
 };
 use rehearse_scenarios::embodiment::{Channel, Embodiment};
 use rehearse_scenarios::interface::Policy as _;
@@ -51,7 +51,11 @@ struct Row {
 #[derive(Debug, Serialize)]
 struct Stated {
     software: String,
-    embodiment: Embodiment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embodiment: Option<Embodiment>,
+    /// The cameras that a judge looks through; all if empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cameras: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     chunk: Option<usize>,
     max_batch: usize,
@@ -98,7 +102,8 @@ impl Row {
                 let info = policy.info();
                 Stated {
                     software: policy.software().to_owned(),
-                    embodiment: info.embodiment.clone(),
+                    embodiment: Some(info.embodiment.clone()),
+                    cameras: None,
                     chunk: Some(info.chunk),
                     max_batch: info.max_batch,
                     digest: info.digest.clone(),
@@ -109,12 +114,22 @@ impl Row {
                 let info = world.info();
                 Stated {
                     software: world.software().to_owned(),
-                    embodiment: info.embodiment.clone(),
+                    embodiment: Some(info.embodiment.clone()),
+                    cameras: None,
                     chunk: None,
                     max_batch: info.max_batch,
                     digest: info.digest.clone(),
                     round_trip_ms: world.round_trip().as_secs_f64() * 1e3,
                 }
+            }),
+            Kind::Judge => RemoteJudge::ask(session, &name, options).map(|judge| Stated {
+                software: judge.software,
+                embodiment: None,
+                cameras: Some(judge.info.cameras),
+                chunk: None,
+                max_batch: judge.info.max_batch,
+                digest: judge.info.digest,
+                round_trip_ms: judge.round_trip.as_secs_f64() * 1e3,
             }),
         };
         let problem = stated.as_ref().err().map(BridgeError::to_string);
@@ -130,19 +145,25 @@ impl Roll {
             if let Some(problem) = problem {
                 let _infallible = writeln!(text, "\n  {problem}");
             }
-            let Some(Stated { software, embodiment, chunk, max_batch, digest, round_trip_ms }) =
-                info
-            else {
-                continue;
-            };
+            let Some(stated) = info else { continue };
+            let Stated { software, embodiment, cameras, chunk, .. } = stated;
+            let Stated { max_batch, digest, round_trip_ms, .. } = stated;
             let _infallible = writeln!(text, "  {round_trip_ms:.2} ms away, served by {software}");
-            let robot = embodiment.robot.as_deref().unwrap_or("not stated");
-            let _infallible = writeln!(text, "  robot    {robot}, {}", embodiment.rate);
-            let cameras: Vec<_> = embodiment.cameras.iter().map(ToString::to_string).collect();
-            let _infallible = writeln!(text, "  cameras  {}", list(&cameras));
-            let _infallible =
-                writeln!(text, "  state    {}", list(&names(&embodiment.proprioception)));
-            let _infallible = writeln!(text, "  action   {}", list(&names(&embodiment.actions)));
+            if let Some(embodiment) = embodiment {
+                let robot = embodiment.robot.as_deref().unwrap_or("not stated");
+                let _infallible = writeln!(text, "  robot    {robot}, {}", embodiment.rate);
+                let cameras: Vec<_> = embodiment.cameras.iter().map(ToString::to_string).collect();
+                let _infallible = writeln!(text, "  cameras  {}", list(&cameras));
+                let _infallible =
+                    writeln!(text, "  state    {}", list(&names(&embodiment.proprioception)));
+                let _infallible =
+                    writeln!(text, "  action   {}", list(&names(&embodiment.actions)));
+            }
+            if let Some(cameras) = cameras {
+                let through =
+                    if cameras.is_empty() { "all".to_owned() } else { cameras.join(", ") };
+                let _infallible = writeln!(text, "  cameras  {through}");
+            }
             if let Some(chunk) = chunk {
                 let _infallible = writeln!(text, "  chunk    {chunk} actions");
             }

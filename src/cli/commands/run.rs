@@ -49,6 +49,10 @@ pub struct RunArgs {
     /// Policies whose rates are closer than this need not be told apart: 0.1 is ten points
     #[arg(long, requires = "stop_when")]
     margin: Option<f64>,
+    /// Ask this judge over zenoh whether tasks are done, in the place of the world's own or the
+    /// suite's
+    #[arg(long, value_name = "NAME")]
+    judge: Option<String>,
     /// Store no episodes: numbers only
     #[arg(long)]
     no_episodes: bool,
@@ -73,12 +77,13 @@ impl RunArgs {
     /// If the suite, the world, a policy or the run directory cannot be used.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
         let Self { suite, out, resume, shard, dry_run, stop_when, margin, no_episodes, .. } = self;
-        let Self { device, patience, connection, .. } = self;
+        let Self { judge, device, patience, connection, .. } = self;
         #[cfg(feature = "rerun")]
         let rerun = self.rerun;
         let settle =
             stop_when.map(|StopWhen::Settled| SettleOptions { margin, ..SettleOptions::default() });
-        let plan = Plan::load(&suite, shard)?;
+        let mut plan = Plan::load(&suite, shard)?;
+        plan.suite.judge.zenoh = judge.or(plan.suite.judge.zenoh);
         let plan = if settle.is_some() { plan.mixed() } else { plan };
         if dry_run {
             let ids: Vec<&str> = plan.trials.iter().map(|trial| trial.id.as_str()).collect();

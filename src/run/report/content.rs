@@ -228,7 +228,7 @@ impl Report {
             cost: cost(folder)?,
             warnings,
             reproduce: Reproduce {
-                command: format!("rehearse run suite.toml --shard {}", manifest.shard),
+                command: command(&manifest),
                 version: manifest.version,
                 suite_digest: manifest.suite_digest,
                 world: manifest.world,
@@ -240,6 +240,13 @@ impl Report {
             entries,
         })
     }
+}
+
+/// The command that makes a run again, given its suite.
+fn command(manifest: &Manifest) -> String {
+    let judge = manifest.suite.judge.zenoh.as_ref();
+    let judge = judge.map_or_else(String::new, |name| format!(" --judge {name}"));
+    format!("rehearse run suite.toml --shard {}{judge}", manifest.shard)
 }
 
 pub(super) fn made<E: std::error::Error + Send + Sync + 'static>(

@@ -154,7 +154,7 @@ impl Reel {
             policy: entry.policy.clone(),
             trial: entry.trial.clone(),
             outcome: entry.outcome.clone(),
-            reason: entry.reason.clone(),
+            reason: entry.reason.clone().or_else(|| entry.remark.clone()),
             length: entry.length,
             frames,
             beside: None,

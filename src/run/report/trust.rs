@@ -220,13 +220,15 @@ fn judge(
             };
             Some((from, check.split.clone(), check.rule == rule, *check.outcomes()))
         }
+        // What was measured of the checkpoint's own judge says nothing of another.
+        None if manifest.judged_by.is_some() => None,
         None => of_fidelity(manifest)?.map(|(split, outcomes)| {
             ("imagined replays of logged episodes", split, rule == JudgeEntry::default(), outcomes)
         }),
     };
     let Some((from, split, same_rule, outcomes)) = known else {
         // A world that is no model may know the truth.
-        if manifest.fidelity.is_some() || manifest.world.starts_with(CHECKPOINT) {
+        if manifest.judged_by.is_some() || manifest.world.starts_with(CHECKPOINT) {
             warnings.push(Warning::JudgeUnchecked);
         }
         return Ok(None);

@@ -208,7 +208,7 @@ mod tests {
             action: vec![action],
         };
         let frames = vec![frame(0.0, 0.5), frame(0.1, -0.5)];
-        let first = Waiting { instruction: "open".to_owned(), frames, belief: None };
+        let first = Waiting { instruction: "open".to_owned(), frames, belief: vec![] };
         Job { trial, first, execute: 2, beyond }
     }
 

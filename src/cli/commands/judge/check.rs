@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
+use rehearse_policy_bridge::zenoh::{Name, RemoteJudge};
 use rehearse_scenarios::log::RobotLog;
 use rehearse_scenarios::suite::JudgeEntry;
 use rehearse_scoring::report::{Column, Table, Value};
@@ -14,16 +15,28 @@ use rehearse_world_model::fidelity::FidelityOptions;
 use rehearse_world_model::judged::judge_split;
 
 use crate::cli::commands::tables::print;
+use crate::cli::connection::{ConnectionArgs, PatienceArgs};
 use crate::cli::{ExitStatus, Format, Printer};
-use crate::judge::{JudgeCheck, OutcomeCheck, check};
+use crate::judge::{JudgeCheck, OutcomeCheck, check, judge_identity, judge_logged};
 
 /// Arguments of `rehearse judge check`.
 ///
-/// Example: `rehearse judge check metaworld.safetensors --logs logs --output judge.json`
+/// Example: `rehearse judge check metaworld.safetensors --logs logs --output judge.json`, or
+/// `rehearse judge check --judge vlm --votes 5 --logs logs`
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The checkpoint whose judge is checked
-    checkpoint: PathBuf,
+    #[arg(required_unless_present = "judge", conflicts_with = "judge")]
+    checkpoint: Option<PathBuf>,
+    /// The judge over zenoh that is checked
+    #[arg(long, value_name = "NAME")]
+    judge: Option<String>,
+    /// Times that a judge over zenoh is asked of each frame
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "judge")]
+    votes: u32,
+    /// A judge over zenoh looks at every so many frames, and the last
+    #[arg(long, value_name = "N", default_value_t = JudgeEntry::default().every, requires = "judge")]
+    every: u32,
     /// The labelled log
     #[arg(long, value_name = "DIR")]
     logs: PathBuf,
@@ -33,10 +46,10 @@ pub struct CheckArgs {
     /// Most episodes
     #[arg(long, value_name = "N")]
     episodes: Option<usize>,
-    /// Episodes imagined at once
+    /// Episodes imagined, or judged over zenoh, at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     batch: usize,
-    /// Seed of the imagination's noise
+    /// Seed of the imagination's noise, or of the draws of a judge over zenoh
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Least probability that says the task is done
@@ -58,6 +71,10 @@ pub struct CheckArgs {
     /// Also write judge.json here; beside the checkpoint, runs find it
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    patience: PatienceArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 impl CheckArgs {
@@ -70,10 +87,12 @@ impl CheckArgs {
             success: self.success,
             failure: self.failure,
             frames: self.frames,
-            ..JudgeEntry::default()
+            zenoh: self.judge.clone(),
+            votes: self.votes,
+            every: self.every,
+            check: None,
         };
         rule.validate().map_err(|(field, message)| anyhow::anyhow!("--{field} {message}"))?;
-        let (model, manifest) = load(&self.checkpoint, &self.device.open()?, Residence::default())?;
         let log = RobotLog::open(&self.logs).with_context(|| self.logs.display().to_string())?;
         let options = FidelityOptions {
             split: self.split,
@@ -81,8 +100,23 @@ impl CheckArgs {
             batch: self.batch,
             seed: self.seed,
         };
-        let judged = judge_split(&model, &log, &options, &mut |note| printer.note(note))?;
-        let judge = format!("checkpoint {}", manifest.digest);
+        let mut note = |note: &str| printer.note(note);
+        let (judge, judged) = match (&self.checkpoint, &self.judge) {
+            (Some(checkpoint), _) => {
+                let (model, manifest) =
+                    load(checkpoint, &self.device.open()?, Residence::default())?;
+                let judged = judge_split(&model, &log, &options, &mut note)?;
+                (format!("checkpoint {}", manifest.digest), judged)
+            }
+            (None, Some(name)) => {
+                let (session, patience) = (self.connection.open()?, self.patience.options()?);
+                let (name, rig) = (Name::new(name)?, log.embodiment());
+                let mut judge = RemoteJudge::connect(&session, &name, rig, self.votes, patience)?;
+                let judged = judge_logged(&mut judge, &log, self.every, &options, &mut note)?;
+                (judge_identity(judge.info()), judged)
+            }
+            (None, None) => bail!("name a checkpoint, or a judge by --judge"),
+        };
         let found = check(judge, &options.split, &rule, &judged)?;
         if let Some(path) = &self.output {
             std::fs::write(path, serde_json::to_vec_pretty(&found)?)
