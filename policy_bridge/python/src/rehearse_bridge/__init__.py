@@ -1,7 +1,7 @@
-"""Serve a robot policy or a Gymnasium environment to rehearse, over zenoh.
+"""Serve a robot policy, a Gymnasium environment or a judge to rehearse, over zenoh.
 
-`serve_policy` and `serve_world` are all that most users need. The wire protocol is described in
-`docs/protocol.md` of the rehearse repository.
+`serve_policy`, `serve_world` and `serve_judge` are all that most users need. The wire protocol is
+described in `docs/protocol.md` of the rehearse repository.
 """
 
 from .client import (
@@ -15,6 +15,7 @@ from .client import (
 )
 from .embodiment import Camera, Channel, Embodiment
 from .errors import BridgeError, EmbodimentError, Fault, MalformedError
+from .judge import Look, serve_judge
 from .policy import serve_policy
 from .protocol import Observation
 from .server import Server
@@ -30,6 +31,7 @@ __all__ = [
     "Embodiment",
     "EmbodimentError",
     "Fault",
+    "Look",
     "MalformedError",
     "Observation",
     "PolicyClient",
@@ -43,6 +45,7 @@ __all__ = [
     "embodiment_of",
     "open_session",
     "reset_by_index",
+    "serve_judge",
     "serve_policy",
     "serve_world",
     "success_from_info",

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 FaultKind = Literal[
-    "policy_crashed", "policy_timeout", "malformed_action", "world_broke", "world_timeout"
+    "policy_crashed",
+    "policy_timeout",
+    "malformed_action",
+    "world_broke",
+    "world_timeout",
+    "judge_broke",
 ]
 FAULT_KINDS: tuple[FaultKind, ...] = (
     "policy_crashed",
@@ -13,6 +18,7 @@ FAULT_KINDS: tuple[FaultKind, ...] = (
     "malformed_action",
     "world_broke",
     "world_timeout",
+    "judge_broke",
 )
 
 

@@ -24,11 +24,11 @@ MAX_TEXT = 16 << 10
 MAX_ATTACHMENT = 4 << 20
 ALIVE_CLIENTS = "rehearse/v1/alive/client/*"
 
-Side = Literal["policy", "world"]
+Side = Literal["policy", "world", "judge"]
 
 
 class Verb(IntEnum):
-    """What is asked for, the same three for both sides."""
+    """What is asked for, the same three for all sides."""
 
     OPEN = 0
     WORK = 1
@@ -38,6 +38,7 @@ class Verb(IntEnum):
 VERBS: dict[Side, tuple[str, str, str]] = {
     "policy": ("begin", "act", "end"),
     "world": ("reset", "step", "close"),
+    "judge": ("begin", "judge", "end"),
 }
 
 Pixels = npt.NDArray[np.uint8]

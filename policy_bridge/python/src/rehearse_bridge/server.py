@@ -1,4 +1,4 @@
-"""What policies and worlds share as servers: keys, queue, deadlines, repeats, death notices.
+"""What policies, worlds and judges share as servers: keys, queue, deadlines, death notices.
 
 Queries are taken in by zenoh's threads, which only check and queue them. One worker, the thread
 that calls `Server.run` or one started by `Server.start`, does everything else, so that a model or
@@ -83,7 +83,7 @@ class _Request:
 
 
 class Server:
-    """A policy or a world on the network, from construction until `close`."""
+    """A policy, a world or a judge on the network, from construction until `close`."""
 
     def __init__(
         self,
@@ -348,7 +348,7 @@ class Server:
         return unpack(_bytes(request.queries[0].payload), "payload")
 
     def _open_one(self, trial: Trial, entry: dict[str, Any]) -> dict[str, Any]:
-        kind = _crash(self._side)
+        kind = _CRASHES[self._side]
         try:
             if trial in self._open:
                 raise Fault(kind, f"trial {trial[1]} is open already")
@@ -446,13 +446,16 @@ def _bytes(value: zenoh.ZBytes | None) -> bytes:
     return b"" if value is None else value.to_bytes()
 
 
-def _crash(side: Side) -> FaultKind:
-    return "policy_crashed" if side == "policy" else "world_broke"
+_CRASHES: dict[Side, FaultKind] = {
+    "policy": "policy_crashed",
+    "world": "world_broke",
+    "judge": "judge_broke",
+}
 
 
 def _not_open(side: Side) -> Fault:
     message = "the trial is not open: the server was restarted, or gave it up"
-    return Fault(_crash(side), message)
+    return Fault(_CRASHES[side], message)
 
 
 class _Answers:
