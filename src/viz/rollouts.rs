@@ -8,7 +8,7 @@ use rerun::blueprint::{
     Blueprint, BlueprintPanel, ContainerLike, Horizontal, SelectionPanel, Spatial2DView, Tabs,
     TextDocumentView, TimePanel, TimeSeriesView, Vertical,
 };
-use rerun::{EncodedImage, RecordingStream, Scalars, TextDocument};
+use rerun::{EncodedImage, RecordingStream, Scalars, SeriesLines, TextDocument};
 
 use super::episode::{compress, name_lines, row};
 use super::{Destination, VizError};
@@ -52,6 +52,8 @@ fn send(stream: &RecordingStream, rollouts: &Rollouts, entry: &Entry) -> Result<
     stream.log_static(format!("{at}/about"), &TextDocument::from_markdown(about))?;
     name_lines(stream, &format!("{at}/state"), &rig.proprioception)?;
     name_lines(stream, &format!("{at}/action"), &rig.actions)?;
+    let belief = SeriesLines::new().with_names(["belief"]);
+    stream.log_static(format!("{at}/success"), &belief)?;
     let belief = match table.columns.get(BELIEF) {
         Some(Column::Float(belief)) => Some(belief),
         _ => None,
@@ -92,6 +94,13 @@ fn about(rollouts: &Rollouts, entry: &Entry) -> String {
     ];
     if let Some(reason) = &entry.reason {
         facts.push(("void because", reason.clone()));
+    }
+    if let Some(remark) = &entry.remark {
+        facts.push(("judge", remark.replace(['|', '\n'], " ")));
+    }
+    if let Some(progress) = entry.progress {
+        facts.push(("progress", format!("{:.0} %", 100.0 * progress)));
+        facts.push(("reached", entry.reached.join(", ")));
     }
     if let Some(peak) = entry.peak {
         facts.push(("highest belief", format!("{:.1} %", 100.0 * peak)));
