@@ -35,7 +35,7 @@ use stage::Stage;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Runs of each stage, in turn.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 7;
 /// Trials at once where nothing else is said.
 const BATCH: usize = 16;
 /// Frames in a chunk where nothing else is said.

@@ -11,6 +11,8 @@ use crate::stage::Stage;
 
 /// Waves that a noise level is written in, cosines and sines.
 const WAVES: usize = 64;
+/// Rounds of an update by Muon.
+const NEWTON_SCHULZ_ROUNDS: usize = 5;
 /// Chunk lengths that the router chooses from.
 const LENGTHS: usize = 4;
 
@@ -55,7 +57,7 @@ impl Sizes {
         let (config, rig) = (&model.config, &model.embodiment);
         let (states, actions) = (rig.proprioception.len(), rig.actions.len());
         let (pack, coefficients) = (config.tokens.pack, config.tokens.coefficients);
-        if frames % pack != 0 {
+        if !frames.is_multiple_of(pack) {
             return Err(format!("{frames} frames are not whole tokens of {pack}").into());
         }
         Ok(Self {
@@ -96,8 +98,7 @@ impl Sizes {
         self.batch * self.groups() * self.patches
     }
 
-    /// What a stage must do at least; of a training step without its optimiser, and of the product
-    /// alone once.
+    /// What a stage must do at least; of the product alone once.
     pub fn cost(self, stage: Stage) -> Cost {
         let Self { batch, patches, coefficients, width, condition, .. } = self;
         let (frames, tokens, known) = (batch * self.frames, self.tokens(), batch * self.known);
@@ -173,7 +174,9 @@ impl Sizes {
                 parts + self.cost(Stage::FlowStep) * self.steps
             }
             // Backward, each product is two: into its operands.
-            Stage::Training => (self.cost(Stage::Context) + self.cost(Stage::FlowStep)) * 3,
+            Stage::Training => {
+                (self.cost(Stage::Context) + self.cost(Stage::FlowStep)) * 3 + self.muon()
+            }
             Stage::StateTraining => self.cost(Stage::State) * 3,
             Stage::Product => Cost::product([tokens, width, self.hidden]),
         }
@@ -196,6 +199,15 @@ impl Sizes {
             [batch * groups, condition, 6 * width],
             [batch * groups * patches, width, 3 * width],
         ])
+    }
+
+    /// The optimiser's Newton–Schulz rounds over the blocks' hidden matrices.
+    fn muon(self) -> Cost {
+        let Self { width, hidden, layers, .. } = self;
+        let round = [3 * width, width, hidden, hidden].into_iter().map(|long| {
+            Cost::products([[width, long, width], [width, width, width], [width, width, long]])
+        });
+        round.sum::<Cost>() * (NEWTON_SCHULZ_ROUNDS * layers)
     }
 
     fn if_foreseen<const N: usize>(self, products: [[usize; 3]; N]) -> Cost {
