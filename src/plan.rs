@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use rehearse_planner::Result;
 use rehearse_planner::optimizer::SearchSettings;
-use rehearse_planner::policy::PlannerPolicy;
+use rehearse_planner::policy::{Beginning, PlannerPolicy};
 use rehearse_planner::standpoint::Imagine;
 use rehearse_scenarios::interface::Policy as _;
 use rehearse_scenarios::observation::{Image, Observation};
@@ -94,7 +94,7 @@ impl Planned {
         let seed = Seed::root(config.seed);
         let from = policy.begin_at(seen, instruction, seed)?;
         let began = std::time::Instant::now();
-        let plan = policy.plan(&from, instruction, None, seed)?;
+        let plan = policy.plan(&from, instruction, Beginning::default(), seed)?;
         let secs = began.elapsed().as_secs_f64();
         let costs = policy.explain(&from, instruction, &plan, seed)?;
         let rig = &policy.info().embodiment;

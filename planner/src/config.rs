@@ -18,6 +18,7 @@ use crate::limits::{LimitSettings, Limits};
 use crate::objective::{Goal, GoalSource, Term};
 use crate::optimizer::{Search, SearchSettings};
 use crate::policy::{Controls, PlannerPolicy};
+use crate::proposals::{ProposalSource, Proposals};
 use crate::standpoint::Imagine;
 use crate::steering::{Steering, Waypoint};
 
@@ -71,6 +72,8 @@ pub struct PlannerConfig {
     /// Bounds of the action channels, in their order and units, where the checkpoint's rig states
     /// none.
     pub bounds: Option<Vec<[f64; 2]>>,
+    /// Courses of action that are weighed beside the search's own; none by default.
+    pub proposals: Option<ProposalSource>,
     /// What a plan is to bring about.
     pub objective: Vec<Term>,
     /// What is to be reached, by instruction.
@@ -120,12 +123,21 @@ impl PlannerConfig {
             .map(|source| Ok((source.instruction.clone(), read_goal(source, &model, folder)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         self.check(&model)?;
+        let proposals = match &self.proposals {
+            Some(source) => Proposals::read(source, folder, rig.actions.len())?,
+            None => Proposals::default(),
+        };
         Ok(PlannerPolicy::new(
             name,
             rig,
             manifest.digest,
             Arc::new(model),
-            Controls { search: Search::new(self.search.clone(), commands)?, limits, steering },
+            Controls {
+                search: Search::new(self.search.clone(), commands)?,
+                limits,
+                steering,
+                proposals,
+            },
             self.clone(),
             goals,
         ))
@@ -157,6 +169,10 @@ impl PlannerConfig {
         if !self.waypoint.is_empty() && self.limits != LimitSettings::default() {
             let accepted = "without `rate` and `norm` where there are waypoints";
             return refuse("limits", format!("{:?}", self.limits), accepted);
+        }
+        if !self.waypoint.is_empty() && self.proposals.is_some() {
+            let accepted = "without `waypoint`: what is proposed are actions, not places";
+            return refuse("proposals", "stated".to_owned(), accepted);
         }
         if self.objective.is_empty() {
             return refuse("objective", "empty".to_owned(), "one term at least");

@@ -72,6 +72,13 @@ pub enum PlanError {
         #[source]
         source: Box<rehearse_scenarios::log::LogError>,
     },
+    /// Proposals cannot be read from their log.
+    #[error("the proposals cannot be read from their log")]
+    Proposals {
+        /// The cause.
+        #[source]
+        source: Box<rehearse_scenarios::log::LogError>,
+    },
     /// The tensor library failed.
     #[error("a tensor operation of the planner failed")]
     Tensor {

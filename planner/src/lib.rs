@@ -6,6 +6,7 @@
 //! - [`limits`]: what an action may be: bounds, rate and norm limits, the gripper's two ends;
 //! - [`objective`]: what a plan is to bring about: success, a goal's picture or proprioception,
 //!   keeping out of a region, agreement between draws;
+//! - [`proposals`]: courses of action from logs, among a search's candidates;
 //! - [`steering`]: plans over places in the place of actions;
 //! - [`standpoint`]: what candidates are imagined with, the whole model or its memory alone;
 //! - [`policy`]: receding-horizon control as a policy like any other, from its [`config`].
@@ -47,7 +48,7 @@
 //!     iterations: 20,
 //!     optimizer: OptimizerSettings::Cem(CemSettings { min_spread: 0.0, ..CemSettings::default() }),
 //! };
-//! let problems = Problems { seeds: vec![Seed::root(7)], start: None };
+//! let problems = Problems { seeds: vec![Seed::root(7)], ..Problems::default() };
 //! let solution = Search::new(settings, limits)?.solve(&problems, None, &mut |actions: &Tensor| {
 //!     let end = actions.sum(2)?.squeeze(2)?;
 //!     Ok(end.affine(1.0, -1.0)?.sqr()?)
@@ -62,6 +63,7 @@ pub mod limits;
 pub mod objective;
 pub mod optimizer;
 pub mod policy;
+pub mod proposals;
 pub mod standpoint;
 pub mod steering;
 

@@ -21,6 +21,7 @@ use crate::error::{PlanError, Result};
 use crate::limits::Limits;
 use crate::objective::{Cost, Goal};
 use crate::optimizer::{Iteration, Problems, Search, Times};
+use crate::proposals::Proposals;
 use crate::standpoint::Standpoint;
 use crate::steering::Steering;
 
@@ -38,6 +39,16 @@ pub struct PlannerPolicy {
     trials: OpenTrials<Thought>,
 }
 
+/// Where a search begins.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// Steps of the trial that are done.
+    pub step: u64,
+    /// The plan to start from, `(1, blocks, dimensions)` in the unit box; to stay, if there is
+    /// none.
+    pub plan: Option<Tensor>,
+}
+
 /// What is searched over, and what becomes of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Controls {
@@ -47,6 +58,8 @@ pub(crate) struct Controls {
     pub limits: Limits,
     /// How commands become actions.
     pub steering: Steering,
+    /// What is weighed beside the search's own candidates.
+    pub proposals: Proposals,
 }
 
 /// What it keeps of a trial.
@@ -137,29 +150,33 @@ impl PlannerPolicy {
         &self,
         from: &Standpoint,
         instruction: &str,
-        start: Option<Tensor>,
+        begin: Beginning,
         seed: Seed,
     ) -> Result<Plan> {
         let none = Goal::default();
         let cost = self.cost(instruction, &none);
-        let start = start.map_or_else(|| self.stay(from), Ok)?;
-        let problems = Problems { seeds: vec![seed.child("search")], start: Some(start) };
+        let Controls { search, steering, proposals, .. } = &self.controls;
+        let shape = [search.settings().blocks, search.settings().block_steps];
+        let problems = Problems {
+            seeds: vec![seed.child("search")],
+            start: Some(begin.plan.map_or_else(|| self.stay(from), Ok)?),
+            proposals: proposals.at(instruction, begin.step, shape, search.limits())?,
+        };
         let noise = seed.child("noise");
-        let steer = |commands: &Tensor| from.steer(&self.model, &self.controls.steering, commands);
+        let steer = |commands: &Tensor| from.steer(&self.model, steering, commands);
         let mut objective = |commands: &Tensor| {
             let actions = steer(&commands.squeeze(0)?)?;
             Ok(cost.of(from, &actions, noise)?.unsqueeze(0)?)
         };
-        let solution =
-            self.controls.search.solve(&problems, self.config.budget(), &mut objective)?;
-        let steps = self.controls.search.settings().block_steps;
+        let solution = search.solve(&problems, self.config.budget(), &mut objective)?;
+        let steps = search.settings().block_steps;
         let (_, blocks, dimensions) = solution.unit.dims3()?;
         let held = solution
             .unit
             .unsqueeze(2)?
             .broadcast_as((1, blocks, steps, dimensions))?
             .reshape((1, blocks * steps, dimensions))?;
-        let commands = self.controls.search.limits().actions_from_unit(&held)?;
+        let commands = search.limits().actions_from_unit(&held)?;
         let actions = steer(&commands)?.flatten_all()?.to_vec1()?;
         let cost = solution.cost.first().copied().unwrap_or(f32::NAN);
         let (iterations, times) = (solution.iterations, solution.times);
@@ -226,7 +243,8 @@ impl PlannerPolicy {
                 (from, Some(self.shifted(&last.plan.unit, done)?))
             }
         };
-        let plan = self.plan(&from, &thought.instruction, start, seed)?;
+        let begin = Beginning { step, plan: start };
+        let plan = self.plan(&from, &thought.instruction, begin, seed)?;
         Ok(Last { from, step, plan })
     }
 
@@ -358,7 +376,8 @@ mod tests {
         let commanded = Steering::commanded(&rig, &config.waypoint);
         let commands = Limits::new(&commanded, config.limits.clone(), &Device::Cpu).unwrap();
         let search = Search::new(config.search.clone(), commands).unwrap();
-        let controls = Controls { search, limits, steering };
+        let proposals = Proposals::default();
+        let controls = Controls { search, limits, steering, proposals };
         let goals = BTreeMap::new();
         let digest = "digest".to_owned();
         PlannerPolicy::new("planner", rig, digest, model, controls, config, goals)
@@ -396,12 +415,12 @@ mod tests {
             let policy = planner(optimizer, &[FORESEEABLE, UNCERTAINTY].concat());
             let from = policy.begin_at(&seen, &start.instruction, start.seed).unwrap();
             let seed = Seed::root(5);
-            let plan = policy.plan(&from, &start.instruction, None, seed).unwrap();
+            let plan = policy.plan(&from, &start.instruction, Beginning::default(), seed).unwrap();
             assert_eq!(plan.actions.len(), 16);
             assert!(plan.actions.iter().all(|action| (-1.0..=1.0).contains(action)));
             // A search that is warm started from what it found cannot fall behind it.
-            let again =
-                policy.plan(&from, &start.instruction, Some(plan.unit.clone()), seed).unwrap();
+            let begin = Beginning { step: 0, plan: Some(plan.unit.clone()) };
+            let again = policy.plan(&from, &start.instruction, begin, seed).unwrap();
             let gradient = matches!(
                 policy.controls.search.settings().optimizer,
                 OptimizerSettings::Gradient(_)
@@ -422,7 +441,7 @@ mod tests {
         // Half of the way from 0 to 0.5 is the middle of the unit box.
         let stay = policy.stay(&from).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(stay, [0.0; 8]);
-        let plan = policy.plan(&from, words, None, Seed::root(5)).unwrap();
+        let plan = policy.plan(&from, words, Beginning::default(), Seed::root(5)).unwrap();
         let actions = Tensor::from_slice(&plan.actions, (1, 8, 2), &Device::Cpu).unwrap();
         let states = from.futures(&policy.model, &actions, Seed::root(5)).unwrap().states;
         let states = states.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -442,7 +461,7 @@ mod tests {
             let policy = imagining(imagine, CEM, FORESEEABLE);
             let (seed, words) = (Seed::root(5), &start.instruction);
             let from = policy.begin_at(&seen, words, start.seed).unwrap();
-            let plan = policy.plan(&from, words, None, seed).unwrap();
+            let plan = policy.plan(&from, words, Beginning::default(), seed).unwrap();
             let terms = policy.explain(&from, words, &plan, seed).unwrap();
             assert_eq!(terms.len(), 3);
             let sum = terms.iter().sum::<f32>();

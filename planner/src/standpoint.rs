@@ -21,9 +21,9 @@ pub enum Imagine {
     /// The whole model: memory, pixel experts and judge.
     #[default]
     Full,
-    /// The recurrent memory alone: proprioception, the coarse picture, foreseen success. It takes
-    /// about a hundredth of the time, so that a plan may span a whole task; it draws nothing, so
-    /// that its draws cannot disagree.
+    /// The recurrent memory alone: proprioception, the coarse picture, foreseen success. Without
+    /// the experts' work a plan may span a whole task. It draws nothing, so that its draws cannot
+    /// disagree.
     Foreseen,
 }
 

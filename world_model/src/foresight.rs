@@ -1,5 +1,5 @@
-//! One trial as the recurrent memory alone foresees it: without the pixel experts, and so at a
-//! hundredth of their cost.
+//! One trial as the recurrent memory alone foresees it: without the pixel experts, which are most
+//! of the work.
 //!
 //! What is foreseen is proprioception, the coarse picture (the leading coefficients of each patch)
 //! and success: see [`forecast`](crate::forecast).

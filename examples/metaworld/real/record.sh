@@ -17,12 +17,7 @@ fi
 task=$1 policy=$2 episodes=$3 out=$4
 shift 4
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../.." && pwd)
-rehearse=${REHEARSE:-rehearse}
-venv=${VENV:-$here/.venv}
-at=${ENDPOINT:-tcp/127.0.0.1:7470}
-export MUJOCO_GL=${MUJOCO_GL:-egl}
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 case $task in
   drawer-open-v3) instruction="open the drawer" ;;
@@ -32,13 +27,6 @@ case $task in
   *) echo "no task $task" >&2; exit 2 ;;
 esac
 
-if [ ! -x "$venv/bin/python" ]; then
-  "${PYTHON:-python3}" -m venv "$venv"
-  "$venv/bin/pip" install --quiet -r "$here/requirements.txt" "$root/policy_bridge/python"
-fi
-
-started=()
-trap 'for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done' EXIT
 "$venv/bin/python" -W ignore "$here/world.py" --experts --listen "$at" &
 started+=($!)
 if [ "$policy" = noise ]; then

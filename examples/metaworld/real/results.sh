@@ -9,21 +9,9 @@
 # ENDPOINT where the world listens, RUN a folder for the run directory.
 set -euo pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../.." && pwd)
-rehearse=${REHEARSE:-rehearse}
-venv=${VENV:-$here/.venv}
-at=${ENDPOINT:-tcp/127.0.0.1:7470}
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 run=${RUN:-$here/.run}
-export MUJOCO_GL=${MUJOCO_GL:-egl}
 
-if [ ! -x "$venv/bin/python" ]; then
-  "${PYTHON:-python3}" -m venv "$venv"
-  "$venv/bin/pip" install --quiet -r "$here/requirements.txt" "$root/policy_bridge/python"
-fi
-
-started=()
-trap 'for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done' EXIT
 # Policies are asked at every eighth step: images between them are seen by nobody.
 "$venv/bin/python" -W ignore "$here/world.py" --render-every 8 --max-trials 20 \
   --listen "$at" &
@@ -39,12 +27,6 @@ done
   --connect "$at" &
 started+=($!)
 
-tasks=(
-  --task drawer-open-v3="open the drawer"
-  --task button-press-v3="press the button"
-  --task door-open-v3="open the door"
-  --task pick-place-v3="pick up the puck and place it at the goal"
-)
 "$rehearse" run "$here/suite-real.toml" --out "$run" --connect "$at" --patience 120 \
   --deadline 600 --no-episodes --resume
 mkdir -p "$here/../results"

@@ -16,17 +16,7 @@ set -euo pipefail
 
 logs=${1:?logs to clone from} out=${2:?where to write}
 starts=${3:-24} first=${4:-41000} spread=${5:-1000}
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../.." && pwd)
-rehearse=${REHEARSE:-rehearse}
-venv=${VENV:-$here/.venv}
-at=${ENDPOINT:-tcp/127.0.0.1:7470}
-export MUJOCO_GL=${MUJOCO_GL:-egl}
-
-if [ ! -x "$venv/bin/python" ]; then
-  "${PYTHON:-python3}" -m venv "$venv"
-  "$venv/bin/pip" install --quiet -r "$here/requirements.txt" "$root/policy_bridge/python"
-fi
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 mkdir -p "$out/weights"
 for recipe in "$here"/../policies/collectors/*.toml; do
@@ -39,20 +29,17 @@ done
 record() {
   local collector=$1 first=$2
   "$venv/bin/python" -W ignore "$here/world.py" --listen "$at" &
+  started=($!)
   RAYON_NUM_THREADS=1 "$rehearse" --quiet policy serve clone \
     "$out/weights/$collector.safetensors" --connect "$at" &
-  "$rehearse" record --connect "$at" --world metaworld --policy "$collector" \
-    --task drawer-open-v3="open the drawer" \
-    --task button-press-v3="press the button" \
-    --task door-open-v3="open the door" \
-    --task pick-place-v3="pick up the puck and place it at the goal" \
+  started+=($!)
+  "$rehearse" record --connect "$at" --world metaworld --policy "$collector" "${tasks[@]}" \
     --episodes "$starts" --first-start "$first" --horizon 110 --after-success 7 \
     --split train --held-out test=12 --in-flight 4 --codec h264 --patience 120 --deadline 120 \
     --out "$out/$collector"
-  kill $(jobs -p)
+  kill "${started[@]}"
   wait
 }
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 for recipe in "$here"/../policies/collectors/*.toml; do
   record "$(basename "$recipe" .toml)" "$first"
   first=$((first + spread))

@@ -21,13 +21,16 @@ use crate::limits::Limits;
 pub type Objective<'a> = dyn FnMut(&Tensor) -> Result<Tensor> + 'a;
 
 /// The problems of one batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Problems {
     /// A seed per problem.
     pub seeds: Vec<Seed>,
     /// The plans to start from, `(problems, blocks, dimensions)` in the unit box; the middle of
     /// the box if there is none.
     pub start: Option<Tensor>,
+    /// Plans that the first iteration weighs beside its own,
+    /// `(problems, proposals, blocks, dimensions)` in the unit box.
+    pub proposals: Option<Tensor>,
 }
 
 /// What a search found.
@@ -130,6 +133,21 @@ impl Search {
                 });
             }
         };
+        let proposals = match &problems.proposals {
+            None => None,
+            Some(proposals) => match proposals.dims4()? {
+                (count, _, blocks, dimensions) if (count, blocks, dimensions) == shape => {
+                    Some(limits.project_candidates(proposals)?)
+                }
+                (_, proposed, _, _) => {
+                    return Err(PlanError::Shape {
+                        what: "the proposals",
+                        expected: vec![shape.0, proposed, shape.1, shape.2],
+                        got: proposals.dims().to_vec(),
+                    });
+                }
+            },
+        };
         let seeds = problems.seeds.clone();
         let began = Instant::now();
         let mut best = Best::new(&start)?;
@@ -141,7 +159,11 @@ impl Search {
                     break;
                 }
                 let begun = Instant::now();
-                let candidates = method.propose(iteration, limits)?;
+                let drawn = method.propose(iteration, limits)?;
+                let candidates = match &proposals {
+                    Some(proposals) if iteration == 0 => Tensor::cat(&[&drawn, proposals], 1)?,
+                    _ => drawn,
+                };
                 let proposed = Instant::now();
                 let costs = objective(&self.actions(&candidates)?)?;
                 best.offer(&limits.project_candidates(&candidates)?, &costs, iteration)?;

@@ -89,8 +89,10 @@ pub fn settings(optimizer: OptimizerSettings, iterations: usize) -> SearchSettin
 }
 
 pub fn solve(settings: SearchSettings, seeds: &[u64], position: f64) -> Solution {
-    let problems =
-        Problems { seeds: seeds.iter().map(|&seed| Seed::root(seed)).collect(), start: None };
+    let problems = Problems {
+        seeds: seeds.iter().map(|&seed| Seed::root(seed)).collect(),
+        ..Problems::default()
+    };
     let mass = MassOnALine::new(position);
     Search::new(settings, limits(1))
         .unwrap()

@@ -90,7 +90,8 @@ fn no_candidate_and_no_plan_breaks_the_limits() {
         );
         let limits = arm(LimitSettings { rate: Some(rate), norm: Some(norm) });
         let search = SearchSettings { blocks: 5, block_steps: 2, iterations: 4, optimizer };
-        let problems = Problems { seeds: vec![Seed::root(2), Seed::root(3)], start: None };
+        let problems =
+            Problems { seeds: vec![Seed::root(2), Seed::root(3)], ..Problems::default() };
         let check = |unit: &Tensor, gripper_at_end: bool| -> Result<()> {
             for plan in unit.to_vec3::<f32>()? {
                 for (block, action) in plan.iter().enumerate() {
@@ -131,7 +132,7 @@ fn no_candidate_and_no_plan_breaks_the_limits() {
 fn costs_of_the_wrong_shape_and_costs_that_are_no_number_are_refused() {
     let search = |objective: fn(&Tensor) -> Result<Tensor>| {
         let settings = settings(OptimizerSettings::Mppi(MppiSettings::default()), 2);
-        let problems = Problems { seeds: vec![Seed::root(0)], start: None };
+        let problems = Problems { seeds: vec![Seed::root(0)], ..Problems::default() };
         Search::new(settings, limits(1)).unwrap().solve(&problems, None, &mut |a| objective(a))
     };
     assert!(matches!(
@@ -149,10 +150,38 @@ fn a_plan_that_starts_from_the_last_one_is_no_worse() {
     let settings = settings(OptimizerSettings::Cem(CemSettings::default()), 4);
     let cold = solve(settings.clone(), &[6], 1.0);
     let mass = crate::linear_quadratic::MassOnALine::new(1.0);
-    let problems = Problems { seeds: vec![Seed::root(7)], start: Some(cold.unit.clone()) };
+    let problems = Problems {
+        seeds: vec![Seed::root(7)],
+        start: Some(cold.unit.clone()),
+        ..Problems::default()
+    };
     let warm = Search::new(settings, limits(1))
         .unwrap()
         .solve(&problems, None, &mut |actions| mass.cost(actions))
         .unwrap();
     assert!(warm.cost[0] <= cold.cost[0]);
+}
+
+#[test]
+fn a_proposal_is_weighed_as_any_candidate() {
+    let cem = OptimizerSettings::Cem(CemSettings::default());
+    let good = solve(settings(cem, 30), &[6], 1.0);
+    let mass = crate::linear_quadratic::MassOnALine::new(1.0);
+    // A poor proposal beside the good one does not matter.
+    let proposals = Tensor::stack(&[&good.unit.zeros_like().unwrap(), &good.unit], 1).unwrap();
+    for optimizer in all() {
+        let problems = Problems {
+            seeds: vec![Seed::root(7)],
+            proposals: Some(proposals.clone()),
+            ..Problems::default()
+        };
+        let solve = |problems: &Problems| {
+            let search = Search::new(settings(optimizer.clone(), 2), limits(1)).unwrap();
+            search.solve(problems, None, &mut |actions| mass.cost(actions))
+        };
+        let solution = solve(&problems).unwrap();
+        assert!(solution.cost[0] <= good.cost[0], "{optimizer:?}");
+        let wrong = Problems { proposals: Some(proposals.narrow(2, 0, 2).unwrap()), ..problems };
+        assert!(matches!(solve(&wrong), Err(PlanError::Shape { what: "the proposals", .. })));
+    }
 }

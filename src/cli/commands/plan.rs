@@ -210,7 +210,7 @@ impl PlanArgs {
 fn usual(checkpoint: PathBuf, manifest: &Manifest, pictured: bool) -> PlannerConfig {
     let imagine =
         if manifest.config.state.forecast > 0 { Imagine::Foreseen } else { Imagine::Full };
-    // The experts take a hundred times as long.
+    // The experts take many times as long.
     let (blocks, block_steps, candidates, elites) = match imagine {
         Imagine::Foreseen => (8, 8, 256, 24),
         Imagine::Full => (4, 4, 64, 8),
@@ -239,6 +239,7 @@ fn usual(checkpoint: PathBuf, manifest: &Manifest, pictured: bool) -> PlannerCon
         },
         limits: LimitSettings::default(),
         waypoint: vec![],
+        proposals: None,
         bounds: None,
         objective: vec![aim, Term::Smoothness { weight: 0.1 }],
         goal: vec![],
