@@ -30,6 +30,8 @@ pub enum IntervalMethod {
     Normal,
     /// Bootstrap that draws trials anew within each cell, on both sides.
     TrialBootstrap,
+    /// Posterior of the true rates, given the trials of both sides.
+    TrialPosterior,
     /// Time-uniform: valid at every moment at once, however often one looks.
     ConfidenceSequence,
     /// Likelihood profile.
@@ -54,6 +56,7 @@ impl fmt::Display for IntervalMethod {
             Self::FisherZ => "Fisher z",
             Self::Normal => "normal",
             Self::TrialBootstrap => "trial bootstrap",
+            Self::TrialPosterior => "trial posterior",
             Self::ConfidenceSequence => "confidence sequence",
             Self::Profile => "profile likelihood",
             Self::PredictionPowered => "prediction-powered",

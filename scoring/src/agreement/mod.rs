@@ -39,6 +39,7 @@ mod mmrv;
 mod options;
 mod pairs;
 mod permutation;
+mod posterior;
 mod reliability;
 mod report;
 mod resampling;

@@ -28,32 +28,45 @@ pub struct Reliability {
 /// The variance of a rate p of n trials is taken as p̃ (1 − p̃) / n with p̃ = (np + ½) / (n + 1), so
 /// that 0 of 10 does not count as certain; that of partial credits is their sample variance over n.
 pub fn reliability(pairs: &Pairs, side: Side, units: Units) -> Option<Reliability> {
-    let noises: Vec<Option<f64>> =
-        pairs.cells().iter().map(|cell| variance(cell.of(side))).collect();
-    if noises.iter().all(Option::is_none) {
+    if pairs.cells().iter().all(|cell| variance(cell.of(side)).is_none()) {
         return None;
     }
-    let noises: Vec<f64> = noises.into_iter().map(Option::unwrap_or_default).collect();
-    let (rates, noise) = match units {
-        Units::Cells => (pairs.cell_rates(side), mean(&noises)),
-        Units::Policies => {
-            // The variance of a mean over tasks is the mean of variances over their number.
-            let mut of_policies = vec![0.0; pairs.policies().len()];
-            pairs.average_by_policy(&noises, &mut of_policies);
-            for run in pairs.cells().chunk_by(|a, b| a.policy == b.policy) {
-                of_policies[run[0].policy] /= run.len() as f64;
-            }
-            (pairs.policy_rates(side), mean(&of_policies))
-        }
-    };
+    let Rated { rates, variances } = Rated::new(pairs, side, units);
     if rates.len() < 2 {
         return None;
     }
+    let noise = mean(&variances);
     let centre = mean(&rates);
     let spread =
         rates.iter().map(|rate| (rate - centre).powi(2)).sum::<f64>() / (rates.len() as f64 - 1.0);
     let value = if spread > noise { 1.0 - noise / spread } else { 0.0 };
     Some(Reliability { side, value })
+}
+
+/// Measured rates of policies or cells on one side, and the sampling variance of each: 0 where no
+/// number of trials is known.
+pub(super) struct Rated {
+    pub(super) rates: Vec<f64>,
+    pub(super) variances: Vec<f64>,
+}
+
+impl Rated {
+    pub(super) fn new(pairs: &Pairs, side: Side, units: Units) -> Self {
+        let noises: Vec<f64> =
+            pairs.cells().iter().map(|cell| variance(cell.of(side)).unwrap_or_default()).collect();
+        match units {
+            Units::Cells => Self { rates: pairs.cell_rates(side), variances: noises },
+            Units::Policies => {
+                // The variance of a mean over tasks is the mean of variances over their number.
+                let mut variances = vec![0.0; pairs.policies().len()];
+                pairs.average_by_policy(&noises, &mut variances);
+                for run in pairs.cells().chunk_by(|a, b| a.policy == b.policy) {
+                    variances[run[0].policy] /= run.len() as f64;
+                }
+                Self { rates: pairs.policy_rates(side), variances }
+            }
+        }
+    }
 }
 
 /// The sampling variance of a measured rate, where it is known.

@@ -266,6 +266,7 @@ fn possible(
         Ok(resampled) => Ok(Some(resampled)),
         Err(
             AgreementError::TrialNoise { .. }
+            | AgreementError::TooFew { .. }
             | AgreementError::Bootstrap(
                 Constant { .. }
                 | Estimate { .. }

@@ -5,10 +5,12 @@ use super::error::AgreementError;
 use super::mmrv::{MmrvConvention, raw_mmrv};
 use super::options::AgreeOptions;
 use super::pairs::{Measured, Noise, Pairs};
-use super::reliability::{MIN_RELIABILITY, reliability};
+use super::posterior::{MIN_POINTS, Point, draws};
+use super::reliability::{MIN_RELIABILITY, Rated, reliability};
 use super::summary::{raw_bias, raw_mae};
 use crate::bootstrap::{
-    Acceleration, Binomial, Replicates, Stream, Tuples, jackknife, replicate, resample,
+    Acceleration, Binomial, BootstrapError, Replicates, Stream, Tuples, jackknife, replicate,
+    resample,
 };
 use crate::interval::{Interval, IntervalMethod};
 use crate::special::normal_critical;
@@ -127,15 +129,22 @@ pub fn over_policies(
     Ok(Resampled { interval, undefined: replicates.undefined() })
 }
 
-/// `BCa` interval from drawing the trials of every cell anew on both sides: what the same policies
-/// would give if all trials were run again.
+/// Interval of what endless trials of the same policies would give, from drawing what the trials of
+/// both sides leave open.
+///
+/// The bias has a `BCa` interval from drawing the trials of every cell anew. Of the other statistics,
+/// chance moves the value itself: it lowers correlations, and raises MMRV and errors. So the true
+/// rates are drawn given the measured ones, with the spread of the truth estimated along, and the
+/// interval holds the middle of the statistic over those draws. It may lie to one side of the
+/// statistic of the measured rates.
 ///
 /// Cells whose number of trials is not known stay as they are. Rates that are chance for a good part
-/// are refused (except for the bias, which they do not move): see [`MIN_RELIABILITY`]. Above that the
-/// interval is still narrower than its level says: `docs/coverage-agreement.md` has by how much.
+/// are refused (except for the bias): see [`MIN_RELIABILITY`].
+/// `docs/coverage-agreement.md` has the measured coverage.
 ///
 /// # Errors
-/// [`AgreementError::TrialNoise`] and [`AgreementError::Bootstrap`]; the latter with
+/// [`AgreementError::TrialNoise`], [`AgreementError::TooFew`] below five points, and
+/// [`AgreementError::Bootstrap`]; the latter with
 /// [`Constant`](crate::bootstrap::BootstrapError::Constant) if no cell can vary.
 pub fn over_trials(
     pairs: &Pairs,
@@ -144,15 +153,65 @@ pub fn over_trials(
     options: &AgreeOptions,
 ) -> Result<Resampled, AgreementError> {
     options.check()?;
-    if statistic != Statistic::Bias {
-        for side in [Side::Real, Side::Imagined] {
-            let found = reliability(pairs, side, units).map(|found| found.value);
-            if let Some(reliability) = found.filter(|&value| value < MIN_RELIABILITY) {
-                let needed = MIN_RELIABILITY;
-                return Err(AgreementError::TrialNoise { side, reliability, needed });
-            }
+    match statistic {
+        Statistic::Bias => bias_over_trials(pairs, units, options),
+        Statistic::Pearson
+        | Statistic::Spearman
+        | Statistic::Kendall
+        | Statistic::Mmrv(_)
+        | Statistic::MeanAbsoluteError => truth_over_trials(pairs, statistic, units, options),
+    }
+}
+
+/// The interval of a statistic that chance moves.
+fn truth_over_trials(
+    pairs: &Pairs,
+    statistic: Statistic,
+    units: Units,
+    options: &AgreeOptions,
+) -> Result<Resampled, AgreementError> {
+    for side in [Side::Real, Side::Imagined] {
+        let found = reliability(pairs, side, units).map(|found| found.value);
+        if let Some(reliability) = found.filter(|&value| value < MIN_RELIABILITY) {
+            let needed = MIN_RELIABILITY;
+            return Err(AgreementError::TrialNoise { side, reliability, needed });
         }
     }
+    let of = |side| Rated::new(pairs, side, units);
+    let (real, imagined) = (of(Side::Real), of(Side::Imagined));
+    let got = real.rates.len();
+    if got < MIN_POINTS {
+        return Err(AgreementError::TooFew {
+            statistic: statistic.name(),
+            needed: MIN_POINTS,
+            got,
+        });
+    }
+    if real.variances.iter().chain(&imagined.variances).all(|&variance| variance <= 0.0) {
+        let value = statistic.of(&real.rates, &imagined.rates);
+        return Err(BootstrapError::Constant { value }.into());
+    }
+    let points: Vec<Point> = (0..got)
+        .map(|index| Point {
+            rates: [real.rates[index], imagined.rates[index]],
+            variances: [real.variances[index], imagined.variances[index]],
+        })
+        .collect();
+    let seed = options.seed.child("trials");
+    let values =
+        draws(&points, options.resamples, seed, |real, imagined| statistic.of(real, imagined));
+    let replicates = Replicates::new(values)?;
+    let Interval { low, high, level, .. } = replicates.percentile(options.level)?;
+    let interval = Interval { low, high, level, method: IntervalMethod::TrialPosterior };
+    Ok(Resampled { interval, undefined: replicates.undefined() })
+}
+
+fn bias_over_trials(
+    pairs: &Pairs,
+    units: Units,
+    options: &AgreeOptions,
+) -> Result<Resampled, AgreementError> {
+    let statistic = Statistic::Bias;
     let sampler = |side| -> Vec<Sampler> {
         pairs.cells().iter().map(|cell| Sampler::new(cell.of(side))).collect()
     };
@@ -327,7 +386,6 @@ mod tests {
     use rehearse_scenarios::seed::Seed;
 
     use super::*;
-    use crate::bootstrap::BootstrapError;
     use crate::trial::{AggregateTable, Cell, Table};
 
     fn table(rates: &[f64], trials: Option<u64>) -> Table {
@@ -375,9 +433,34 @@ mod tests {
             let estimate = statistic.of(&real, &imagined);
             let policies = over_policies(&pairs, statistic, Units::Policies, &options()).unwrap();
             assert!(policies.interval.contains(estimate), "{statistic:?} {policies:?}");
-            let trials = over_trials(&pairs, statistic, Units::Policies, &options()).unwrap();
-            assert!(trials.interval.contains(estimate), "{statistic:?} {trials:?}");
         }
+        let bias = over_trials(&pairs, Statistic::Bias, Units::Policies, &options()).unwrap();
+        assert!(bias.interval.contains(Statistic::Bias.of(&real, &imagined)), "{bias:?}");
+    }
+
+    #[test]
+    fn trials_take_out_what_chance_did_to_the_estimate() {
+        let pairs = pairs(Some(50));
+        let (real, imagined) = (pairs.policy_rates(Side::Real), pairs.policy_rates(Side::Imagined));
+        let middle = |statistic| {
+            let got = over_trials(&pairs, statistic, Units::Policies, &options()).unwrap();
+            f64::midpoint(got.interval.low, got.interval.high)
+        };
+        let of = |statistic: Statistic| statistic.of(&real, &imagined);
+        let error = Statistic::MeanAbsoluteError;
+        assert!(middle(error) < of(error), "{} of {}", middle(error), of(error));
+        let upper = over_trials(&pairs, Statistic::Pearson, Units::Policies, &options()).unwrap();
+        assert!(upper.interval.contains(of(Statistic::Pearson)), "{upper:?}");
+    }
+
+    #[test]
+    fn four_points_have_no_spread_to_estimate() {
+        let rates = [0.1, 0.4, 0.6, 0.9];
+        let four = table(&rates, Some(50));
+        let pairs = Pairs::new(&four, &four).unwrap();
+        let got = over_trials(&pairs, Statistic::Pearson, Units::Policies, &options());
+        assert!(matches!(got, Err(AgreementError::TooFew { needed: 5, got: 4, .. })), "{got:?}");
+        assert!(over_trials(&pairs, Statistic::Bias, Units::Policies, &options()).is_ok());
     }
 
     #[test]

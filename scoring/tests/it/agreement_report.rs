@@ -67,7 +67,7 @@ fn the_json_has_the_stated_shape() {
     }
     assert_eq!(json["cells"]["cells"], 8);
     assert_eq!(json["pearson"]["interval"]["method"], "fisher_z");
-    assert_eq!(json["mmrv"]["interval"]["method"], "trial_bootstrap");
+    assert_eq!(json["mmrv"]["interval"]["method"], "trial_posterior");
     assert_eq!(json["pearson"]["p_floor"].as_f64().unwrap(), 1.0 / 40_320.0);
     assert!(json.get("trial_agreement").is_none());
     for warning in json["warnings"].as_array().unwrap() {

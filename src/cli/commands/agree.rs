@@ -8,6 +8,7 @@ use rehearse_scenarios::seed::Seed;
 use rehearse_scoring::agreement::{
     AgreeOptions, Agreement, CellAgreement, MmrvConvention, MmrvReport, Pairs, PearsonReport, agree,
 };
+use rehearse_scoring::interval::IntervalMethod;
 use rehearse_scoring::report::{Column, Table as Report, Value};
 
 use super::tables::{print, read_table};
@@ -128,6 +129,15 @@ fn report(agreement: &Agreement) -> anyhow::Result<Report> {
         ])?;
     }
     report.note(format!("MMRV convention: {}", agreement.mmrv.convention));
+    let of_cells = &agreement.cells;
+    let from_trials = [agreement.mmrv.interval, of_cells.pearson.interval, of_cells.mmrv.interval];
+    if from_trials.into_iter().flatten().any(|i| i.method == IntervalMethod::TrialPosterior) {
+        report.note(
+            "a trial posterior is of what endless trials would give: chance lowers correlations and \
+             raises MMRV, so that the value may lie at its edge or outside; its coverage is in \
+             docs/coverage-agreement.md",
+        );
+    }
     report.note(format!(
         "p is one-sided, by permutation; with these policies it cannot be below {:.2e}",
         agreement.pearson.p_floor
