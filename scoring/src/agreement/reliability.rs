@@ -8,9 +8,9 @@ use crate::warning::Side;
 
 /// Reliability below which no interval over trials is given.
 ///
-/// Drawing trials anew adds chance to rates that hold chance already. Below this share the chance
-/// that is added twice moves correlations, MMRV and errors by more than an interval can make up
-/// for; `docs/coverage-agreement.md` has the measured coverage.
+/// Below this share the measured rates say so little of how far the true ones are spread that an
+/// interval would rest on what is assumed of them. `docs/coverage-agreement.md` has the measured
+/// coverage of the intervals above it.
 pub const MIN_RELIABILITY: f64 = 0.9;
 
 /// The reliability of the rates of one side.

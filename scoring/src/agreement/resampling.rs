@@ -139,8 +139,9 @@ pub fn over_policies(
 /// statistic of the measured rates.
 ///
 /// Cells whose number of trials is not known stay as they are. Rates that are chance for a good part
-/// are refused (except for the bias): see [`MIN_RELIABILITY`].
-/// `docs/coverage-agreement.md` has the measured coverage.
+/// are refused (except for the bias): see [`MIN_RELIABILITY`]. MMRV is a maximum over pairs of
+/// policies, and its interval falls short of its level by one to five points; for the others
+/// `docs/coverage-agreement.md` has the measured coverage too.
 ///
 /// # Errors
 /// [`AgreementError::TrialNoise`], [`AgreementError::TooFew`] below five points, and
