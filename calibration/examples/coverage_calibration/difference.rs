@@ -21,7 +21,9 @@ pub fn section() -> Result<String, Box<dyn std::error::Error>> {
 Two policies in the same scenarios of {TASKS} tasks; what makes a scenario hard is hard for both
 (`shared`: half of the scenarios' luck), or each has its own luck. Imagination repeats the real outcome
 with probability `copied`, else tosses a coin. {UNPAIRED} further imagined scenarios a task; {RUNS} runs:
-coverage in % (mean width).\n
+coverage in % (mean width). At 10 scenarios a task the real trials alone, and the score method where
+imagination says little, are up to a point below 94 %; from 25 on both are within 94 to 97 %, to the
+error of the simulation.\n
 | n per task | luck | copied | score | real trials alone |\n|---|---|---|---|---|\n"
     );
     let seed = Seed::root(1).child("difference");

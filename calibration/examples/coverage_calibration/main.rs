@@ -49,7 +49,10 @@ machine and any number of threads. All intervals are at 95 %. A coverage from 20
 No interval for a rate covers 95 % at *every* true rate: outcomes are whole numbers, and coverage
 jumps with the rate (Wilson's interval with n = 10 lies between 84 % and 99 %). What the score method
 promises is 94–97 % on average over true rates, so rates are drawn anew for every run (evenly from
-0.05 to 0.95) and the imagined rate apart from it, by up to 0.15 below and 0.25 above.
+0.05 to 0.95) and the imagined rate apart from it, by up to 0.15 below and 0.25 above. It keeps that
+promise at n = 10, 25 and 100, but for the safe side at n = 10: up to 97.2 % where real and imagined
+results nearly always agree. Student's and the CLT interval promise nothing for so few successes and
+failures, and are here to compare.
 ";
 
 /// The share of `runs` in which `covers` is true, and the mean of the widths that it gives.

@@ -40,7 +40,8 @@ rates, not trials, so the correlation of real and imagined outcome *of the same 
 saving depends, is not known; assumed is the panel's Pearson r, or the largest that a policy's two rates
 allow if that is less (`reached`, mean over policies). `saved` is 1 − {PAIRS} / n, with n the real trials
 that the classical (Wilson) interval needs for the same mean width; {RUNS} runs a policy. Policies whose
-real or imagined rate is 0 or 1 have nothing to correlate and are left out.\n
+real or imagined rate is 0 or 1 have nothing to correlate and are left out. Coverage is at the
+panel's own rates, and above 97 % where these are close to 0 or 1.\n
 | table | panel | r | reached | coverage | saved | predicted ρ² N / (n + N) |\n|---|---|---|---|---|---|---|\n"
     );
     let seed = Seed::root(1).child("saving");
