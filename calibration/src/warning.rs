@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use rehearse_scoring::warning::Advice;
 pub use rehearse_scoring::warning::Side;
-use rehearse_scoring::warning::serialize_advice;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// A warning; serialises as its `code` and `message`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(into = "Advice")]
 pub enum CalibrationWarning {
     /// A policy is in one table only, and left out.
     PolicyOnOneSide {
@@ -183,9 +184,9 @@ impl fmt::Display for CalibrationWarning {
     }
 }
 
-impl Serialize for CalibrationWarning {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_advice(self.code(), self, serializer)
+impl From<CalibrationWarning> for Advice {
+    fn from(warning: CalibrationWarning) -> Self {
+        Self { code: warning.code(), message: warning.to_string() }
     }
 }
 

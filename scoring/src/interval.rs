@@ -34,8 +34,6 @@ pub enum IntervalMethod {
     TrialPosterior,
     /// Time-uniform: valid at every moment at once, however often one looks.
     ConfidenceSequence,
-    /// Likelihood profile.
-    Profile,
     /// Prediction-powered inference: few real trials and many imagined ones.
     PredictionPowered,
     /// Rogan and Gladen's correction of a rate for a judge that errs.
@@ -58,7 +56,6 @@ impl fmt::Display for IntervalMethod {
             Self::TrialBootstrap => "trial bootstrap",
             Self::TrialPosterior => "trial posterior",
             Self::ConfidenceSequence => "confidence sequence",
-            Self::Profile => "profile likelihood",
             Self::PredictionPowered => "prediction-powered",
             Self::RoganGladen => "Rogan–Gladen",
         })

@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use serde::Serialize;
 
 /// Which side of an agreement is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The robot.
@@ -37,7 +37,8 @@ impl fmt::Display for Side {
 /// assert_eq!(warning.code(), "void_trials");
 /// assert!(warning.to_string().starts_with("3 of 50 trials of octo are void"));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(into = "Advice")]
 #[non_exhaustive]
 pub enum Warning {
     /// A rate that rests on few trials.
@@ -67,13 +68,6 @@ pub enum Warning {
         /// All trials.
         trials: u64,
     },
-    /// The same policy, task, scenario and repeat more than once.
-    DuplicateTrials {
-        /// Rows beyond the first of each.
-        rows: u64,
-        /// One of them, in words.
-        example: String,
-    },
     /// Policies that only one table holds.
     OneSidedPolicies {
         /// The table that holds them.
@@ -86,6 +80,15 @@ pub enum Warning {
         /// The table that holds them.
         side: Side,
         /// How many.
+        cells: usize,
+        /// One of them.
+        example: String,
+    },
+    /// Rates that no whole number of successes gives, with the trials that they come with.
+    CountMismatch {
+        /// The table that holds them.
+        side: Side,
+        /// Such cells.
         cells: usize,
         /// One of them.
         example: String,
@@ -253,9 +256,9 @@ impl Warning {
             Self::FewTrials { .. } => "few_trials",
             Self::VoidTrials { .. } => "void_trials",
             Self::UnsureTrials { .. } => "unsure_trials",
-            Self::DuplicateTrials { .. } => "duplicate_trials",
             Self::OneSidedPolicies { .. } => "one_sided_policies",
             Self::OneSidedCells { .. } => "one_sided_cells",
+            Self::CountMismatch { .. } => "count_mismatch",
             Self::UnevenTasks { .. } => "uneven_tasks",
             Self::ConstantSide { .. } => "constant_side",
             Self::TooFewPolicies { .. } => "too_few_policies",
@@ -300,11 +303,6 @@ impl fmt::Display for Warning {
                 "the judge could not decide {unsure} of {trials} trials of {policy}; look at them \
                  and enter their outcome by hand"
             ),
-            Self::DuplicateTrials { rows, example } => write!(
-                f,
-                "{rows} rows repeat an earlier trial ({example}); number the repeats if they are \
-                 further trials, remove them if they are copies"
-            ),
             Self::OneSidedPolicies { side, policies } => write!(
                 f,
                 "{} in the {side} table only and left out: {}; check the spelling, or run the \
@@ -316,6 +314,12 @@ impl fmt::Display for Warning {
                 f,
                 "{cells} policy × task cells are in the {side} table only and left out, such as \
                  {example}; check the spelling of the tasks, or run them on the other side"
+            ),
+            Self::CountMismatch { side, cells, example } => write!(
+                f,
+                "{cells} {side} rates are no whole number of successes of their trials ({example}), \
+                 whose noise is then taken as at its largest; correct the rate or the trials, unless \
+                 the rate is a mean of partial credits"
             ),
             Self::UnevenTasks { policy, tasks, all } => write!(
                 f,
@@ -451,25 +455,19 @@ impl fmt::Display for Warning {
     }
 }
 
-impl Serialize for Warning {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_advice(self.code(), self, serializer)
-    }
+/// A warning of any kind, as every table and file holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    /// The stable word for programs.
+    pub code: &'static str,
+    /// What was found, and what to do next.
+    pub message: String,
 }
 
-/// Writes advice as every file holds it: its stable `code` and its `message`.
-///
-/// # Errors
-/// Those of the serializer.
-pub fn serialize_advice<S: Serializer>(
-    code: &str,
-    message: &impl fmt::Display,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut fields = serializer.serialize_struct("Warning", 2)?;
-    fields.serialize_field("code", code)?;
-    fields.serialize_field("message", &message.to_string())?;
-    fields.end()
+impl From<Warning> for Advice {
+    fn from(warning: Warning) -> Self {
+        Self { code: warning.code(), message: warning.to_string() }
+    }
 }
 
 #[cfg(test)]

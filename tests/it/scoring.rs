@@ -176,7 +176,17 @@ fn aggregated_tables_work_as_far_as_their_counts_go() {
     assert_eq!(json["policies"][0]["interval"], Value::Null);
     assert!(tables.refused("compare a b --trials printed.csv").contains("`trials`"));
     tables.write("odd.csv", "policy,task,rate,trials\na,t,0.33,10\n");
-    assert!(tables.refused("score odd.csv").contains("do not add up"));
+    for command in [
+        "score odd.csv",
+        "compare a b --trials odd.csv",
+        "calibrate --real rates.csv --imagined odd.csv",
+        "budget --real odd.csv --half-width 0.1",
+    ] {
+        assert!(tables.refused(command).contains("do not add up"), "{command}");
+    }
+    // Agreement needs rates only, and partial credits need not add up.
+    let json = tables.json("agree --real rates.csv --imagined odd.csv --resamples 200");
+    assert!(codes(&json).contains(&"count_mismatch"), "{json}");
 }
 
 #[test]
@@ -309,6 +319,7 @@ fn bad_tables_end_in_one_line_that_says_where() {
         ("percent.csv", "policy,task,rate\na,t,85\n", "rate in [0, 1]"),
         ("word.csv", "policy,task,outcome\na,t,won\n", "\"won\""),
         ("column.csv", "policy,task,won\na,t,1\n", "no column"),
+        ("nothing.csv", "policy,task,rate\na,t,NaN\n", "row 1"),
         (
             "twice.csv",
             "policy,task,scenario,outcome\na,t,s,success\na,t,s,failure\n",
@@ -350,6 +361,22 @@ fn poor_but_readable_tables_give_named_warnings() {
     assert_eq!(json["pearson"]["value"], Value::Null);
     let json = tables.json("calibrate --real one.csv --imagined one.csv");
     assert_eq!(codes(&json), ["nothing_unpaired", "few_pairs", "constant"]);
+    // Every form passes the warnings on: CSV, which has no place for them, beside the data.
+    let command = "calibrate --real one.csv --imagined one.csv --format";
+    for (format, sign) in [("table", "warning: every"), ("markdown", "(nothing\\_unpaired)")] {
+        let run = tables.run(&format!("{command} {format}"));
+        assert!(run.stdout.contains(sign), "{run:?}");
+    }
+    let run = tables.run(&format!("{command} csv"));
+    assert!(run.stderr.contains("warning [nothing_unpaired]"), "{run:?}");
+    assert!(!run.stdout.contains("warning"), "{run:?}");
+    // Constant columns: whatever has no value is null and named.
+    tables.write("same.csv", "policy,task,rate,trials\na,t,0.5,20\nb,t,0.5,20\nc,t,0.5,20\n");
+    assert_eq!(codes(&tables.json("score same.csv")), ["few_trials"; 3]);
+    let json = tables.json("agree --real same.csv --imagined same.csv --resamples 200");
+    assert!(codes(&json).contains(&"constant_side"), "{json}");
+    assert_eq!(json["pearson"]["value"], Value::Null);
+    assert_eq!(number(&json["mmrv"]["value"]), 0.0);
     // Policies on one side only.
     tables.write("other.csv", "policy,task,scenario,outcome\na,t,1,failure\nb,t,1,success\n");
     let json = tables.json("agree --real one.csv --imagined other.csv --resamples 200");

@@ -213,6 +213,12 @@ fn measure(
             }
         }
         Table::Aggregate(table) => {
+            let odd: Vec<_> = table.cells().iter().filter(|cell| cell.counts().is_err()).collect();
+            if let Some(cell) = odd.first() {
+                let (cells, rate) = (odd.len(), cell.rate);
+                let example = format!("{} on {}: {rate}", cell.policy, cell.task);
+                warnings.push(Warning::CountMismatch { side, cells, example });
+            }
             for cell in table.cells() {
                 let (policy, task) = (cell.policy.clone(), cell.task.clone());
                 if cell.trials == Some(0) {

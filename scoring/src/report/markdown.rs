@@ -26,7 +26,7 @@ pub(super) fn write(table: &Table) -> String {
         text.extend(["- ", &escaped(&note), "\n"]);
     }
     for warning in table.warnings() {
-        let (code, message) = (escaped(warning.code()), escaped(&warning.to_string()));
+        let (code, message) = (escaped(warning.code), escaped(&warning.message));
         text.extend(["\n> **warning** (", &code, "): ", &message, "\n"]);
     }
     text

@@ -2,7 +2,7 @@
 
 use super::error::ReportError;
 use crate::interval::Interval;
-use crate::warning::Warning;
+use crate::warning::Advice;
 
 /// A titled table with notes and warnings.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Value>>,
     notes: Vec<String>,
-    warnings: Vec<Warning>,
+    warnings: Vec<Advice>,
 }
 
 /// A column: its name for programs, and for people.
@@ -158,9 +158,9 @@ impl Table {
         self.notes.push(note.into());
     }
 
-    /// Adds a warning, shown below the notes.
-    pub fn warn(&mut self, warning: Warning) {
-        self.warnings.push(warning);
+    /// Adds warnings, shown below the notes.
+    pub fn warn<W: Into<Advice> + Clone>(&mut self, warnings: &[W]) {
+        self.warnings.extend(warnings.iter().cloned().map(W::into));
     }
 
     /// Its title.
@@ -179,7 +179,7 @@ impl Table {
     }
 
     /// Its warnings.
-    pub fn warnings(&self) -> &[Warning] {
+    pub fn warnings(&self) -> &[Advice] {
         &self.warnings
     }
 

@@ -47,7 +47,7 @@ pub(super) fn write(table: &Table, colour: bool) -> String {
         text += &(paint(DIM, &visible(&note)) + "\n");
     }
     for warning in table.warnings() {
-        text += &(paint(YELLOW, "warning:") + " " + &visible(&warning.to_string()) + "\n");
+        text += &(paint(YELLOW, "warning:") + " " + &visible(&warning.message) + "\n");
     }
     text
 }

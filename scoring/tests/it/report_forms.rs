@@ -33,7 +33,7 @@ fn table() -> Table {
         ])
         .unwrap();
     table.note("seed 7");
-    table.warn(Warning::VoidTrials { policy: "octo_base".into(), void: 2, trials: 52 });
+    table.warn(&[Warning::VoidTrials { policy: "octo_base".into(), void: 2, trials: 52 }]);
     table
 }
 

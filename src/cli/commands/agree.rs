@@ -142,9 +142,7 @@ fn report(agreement: &Agreement) -> anyhow::Result<Report> {
         "p is one-sided, by permutation; with these policies it cannot be below {:.2e}",
         agreement.pearson.p_floor
     ));
-    for warning in &agreement.warnings {
-        report.warn(warning.clone());
-    }
+    report.warn(&agreement.warnings);
     Ok(report)
 }
 

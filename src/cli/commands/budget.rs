@@ -15,7 +15,7 @@ use rehearse_scoring::report::{Column, Table as Report, Value};
 use rehearse_scoring::trial::TrialTable;
 use serde::Serialize;
 
-use super::tables::{note_warnings, paired, print, read_table, trials};
+use super::tables::{paired, print, read_table, shown, trials};
 use crate::cli::{ExitStatus, Format, Printer};
 
 /// Arguments of `rehearse budget`.
@@ -114,12 +114,11 @@ impl BudgetArgs {
             (Some(half_width), _) => {
                 let budget = budget(&cells, half_width, self.level)?;
                 let json = Needed { format: 1, budget: &budget, warnings };
-                print(printer, self.format, &json, &[needed(&budget)?])?;
+                print(printer, self.format, &json, &[needed(&budget, warnings)?])?;
             }
             (None, Some(count)) => self.spend(count, &cells, pairs.as_ref(), printer)?,
             (None, None) => bail!("ask with `--half-width` or `--trials`"),
         }
-        note_warnings(printer, self.format, warnings);
         Ok(ExitStatus::Success)
     }
 
@@ -151,6 +150,7 @@ impl BudgetArgs {
                 "only {planned} of {count} trials placed: imagine more scenarios to place the rest"
             ));
         }
+        let warnings = pairs.map_or(&[][..], Pairs::warnings);
         let json = Spent {
             format: 1,
             aim: &self.aim,
@@ -168,11 +168,12 @@ impl BudgetArgs {
                 .collect(),
             policies: &plan.policies,
             scenarios: batch.as_deref(),
-            warnings: pairs.map_or(&[][..], Pairs::warnings),
+            warnings,
         };
+        let spent = spent(cells, &plan, warnings)?;
         let tables = match &batch {
-            Some(batch) => vec![named(batch)?, spent(cells, &plan)?],
-            None => vec![spent(cells, &plan)?],
+            Some(batch) => vec![named(batch)?, spent],
+            None => vec![spent],
         };
         print(printer, self.format, &json, &tables)
     }
@@ -196,7 +197,7 @@ fn alone(real: &TrialTable) -> anyhow::Result<Vec<CellState>> {
         .collect()
 }
 
-fn needed(budget: &Budget) -> anyhow::Result<Report> {
+fn needed(budget: &Budget, warnings: &[CalibrationWarning]) -> anyhow::Result<Report> {
     let mut report = Report::new(
         &format!("Real trials until every interval is within ±{}", budget.half_width),
         vec![
@@ -219,7 +220,7 @@ fn needed(budget: &Budget) -> anyhow::Result<Report> {
             Value::Count(policy.further_alone),
             Value::percent(policy.saved),
         ])?;
-        for (task, further) in policy.tasks.iter().filter(|_| policy.tasks.len() > 1) {
+        for (task, further) in shown(&policy.tasks) {
             report.push(vec![
                 Value::text(&policy.policy),
                 Value::text(task),
@@ -232,10 +233,15 @@ fn needed(budget: &Budget) -> anyhow::Result<Report> {
         }
     }
     report.note("takes today's rates and correlations for true: ask again as results come in");
+    report.warn(warnings);
     Ok(report)
 }
 
-fn spent(cells: &[CellState], plan: &Allocation) -> anyhow::Result<Report> {
+fn spent(
+    cells: &[CellState],
+    plan: &Allocation,
+    warnings: &[CalibrationWarning],
+) -> anyhow::Result<Report> {
     let mut report = Report::new(
         "Further real trials",
         vec![
@@ -258,14 +264,15 @@ fn spent(cells: &[CellState], plan: &Allocation) -> anyhow::Result<Report> {
         ])?;
     }
     for policy in &plan.policies {
-        let shown = |error: Option<f64>| error.map_or("unknown".to_owned(), |e| format!("{e:.3}"));
+        let known = |error: Option<f64>| error.map_or("unknown".to_owned(), |e| format!("{e:.3}"));
         report.note(format!(
             "standard error of {}: now {}, then {}",
             policy.policy,
-            shown(policy.now),
-            shown(policy.then)
+            known(policy.now),
+            known(policy.then)
         ));
     }
+    report.warn(warnings);
     Ok(report)
 }
 

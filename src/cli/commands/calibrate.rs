@@ -10,7 +10,7 @@ use rehearse_calibration::reliability::{Binning, Reliability};
 use rehearse_scenarios::seed::Seed;
 use rehearse_scoring::report::{Column, Table as Report, Value};
 
-use super::tables::{note_warnings, paired, print};
+use super::tables::{paired, print, shown};
 use crate::cli::{ExitStatus, Format, Printer};
 
 /// Arguments of `rehearse calibrate`.
@@ -100,7 +100,6 @@ impl CalibrateArgs {
             tables.push(diagram(reliability)?);
         }
         print(printer, self.format, &answer, &tables)?;
-        note_warnings(printer, self.format, &answer.warnings);
         Ok(ExitStatus::Success)
     }
 }
@@ -134,7 +133,7 @@ fn rates(answer: &Calibration) -> anyhow::Result<Report> {
             Value::number(policy.effective_trials, 1),
             policy.judged.map_or(Value::Missing, |judged| Value::percent(judged.value)),
         ])?;
-        for task in policy.tasks.iter().filter(|_| policy.tasks.len() > 1) {
+        for task in shown(&policy.tasks) {
             report.push(vec![
                 Value::text(&policy.policy),
                 Value::text(&task.task),
@@ -153,6 +152,7 @@ fn rates(answer: &Calibration) -> anyhow::Result<Report> {
         "every task counts the same; n counts scenarios; interval method: {}",
         answer.method.as_str()
     ));
+    report.warn(&answer.warnings);
     Ok(report)
 }
 

@@ -94,8 +94,6 @@ fn table(report: &Report) -> anyhow::Result<Table> {
             agreement.policies, agreement.mmrv.value
         ));
     }
-    for warning in &report.warnings {
-        table.warn(warning.clone());
-    }
+    table.warn(&report.warnings);
     Ok(table)
 }

@@ -14,7 +14,7 @@ use rehearse_scoring::trial::{AggregateTable, Table, Tally, TrialTable};
 use rehearse_scoring::warning::{Side, Warning};
 use serde::Serialize;
 
-use super::tables::{print, read_table};
+use super::tables::{print, read_table, shown};
 use crate::cli::{ExitStatus, Format, Printer};
 
 /// Trials below which a rate is said to rest on few.
@@ -221,6 +221,7 @@ fn of_rates(table: &AggregateTable, method: RateMethod, level: f64) -> anyhow::R
             continue;
         };
         let rate = Rate::of_counts(*successes, *trials, method, level)?;
+        warnings.extend(few(name, &rate));
         policy.rate = Some(rate.value);
         policy.interval = Some(rate.interval);
         policy.trials = Some(*trials);
@@ -245,10 +246,13 @@ fn warn(policy: &str, tally: &Tally, rate: Option<Rate>, warnings: &mut Vec<Warn
         let (policy, unsure) = (policy.clone(), tally.unsure);
         warnings.push(Warning::UnsureTrials { policy, unsure, trials });
     }
-    if let Some(rate) = rate.filter(|rate| rate.n < FEW_TRIALS) {
-        let half_width = rate.interval.width() / 2.0;
-        warnings.push(Warning::FewTrials { policy, trials: rate.n, half_width });
-    }
+    warnings.extend(rate.and_then(|rate| few(&policy, &rate)));
+}
+
+fn few(policy: &str, rate: &Rate) -> Option<Warning> {
+    let half_width = rate.interval.width() / 2.0;
+    let policy = policy.to_owned();
+    (rate.n < FEW_TRIALS).then_some(Warning::FewTrials { policy, trials: rate.n, half_width })
 }
 
 /// Policies that were not tried on the same tasks have rates that do not compare.
@@ -314,7 +318,7 @@ impl Scores {
                 rank.map_or(Value::Missing, |standing| Value::Count(standing.rank_low.into())),
                 rank.map_or(Value::Missing, |standing| Value::Count(standing.rank_high.into())),
             ])?;
-            for task in policy.tasks.iter().filter(|_| policy.tasks.len() > 1) {
+            for task in shown(&policy.tasks) {
                 report.push(vec![
                     Value::text(&policy.name),
                     Value::text(&task.task),
@@ -333,9 +337,7 @@ impl Scores {
             report
                 .note("rank: by the mean over tasks; best and worst rank: its bootstrap interval");
         }
-        for warning in &self.warnings {
-            report.warn(warning.clone());
-        }
+        report.warn(&self.warnings);
         Ok(report)
     }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use rehearse_calibration::pairs::Pairs;
-use rehearse_calibration::warning::CalibrationWarning;
 use rehearse_scoring::report::{self, Table as Report, render};
 use rehearse_scoring::trial::{
     AggregateTable, Limits, Reading, Table, Trial, TrialTable, Verdict, read,
 };
+use rehearse_scoring::warning::Advice;
 use serde::Serialize;
 
 use crate::cli::{Format, Printer};
@@ -54,15 +54,6 @@ pub(super) fn paired(real: &Path, imagined: &Path, printer: &Printer) -> anyhow:
     Ok(Pairs::new(&real, &imagined)?)
 }
 
-/// Says what a reader of the printed tables should know; the JSON forms hold it themselves.
-pub(super) fn note_warnings(printer: &Printer, format: Format, warnings: &[CalibrationWarning]) {
-    if format != Format::Json {
-        for warning in warnings {
-            printer.note(&format!("warning [{}]: {warning}", warning.code()));
-        }
-    }
-}
-
 fn expand(table: &AggregateTable, file: &str) -> anyhow::Result<TrialTable> {
     let limit = Limits::default().rows;
     let mut trials = Vec::new();
@@ -86,7 +77,13 @@ fn expand(table: &AggregateTable, file: &str) -> anyhow::Result<TrialTable> {
     Ok(TrialTable::new(trials, file)?)
 }
 
+/// The tasks that are shown below their policy: one alone would only repeat its row.
+pub(super) fn shown<T>(tasks: &[T]) -> &[T] {
+    if tasks.len() > 1 { tasks } else { &[] }
+}
+
 /// Prints `json` as JSON, or `tables` in another form: all of them for people, the first as CSV.
+/// CSV has no place for warnings, which then go to standard error.
 pub(super) fn print(
     printer: &Printer,
     format: Format,
@@ -106,5 +103,10 @@ pub(super) fn print(
     let shown = if format == Format::Csv { &tables[..tables.len().min(1)] } else { tables };
     let texts = shown.iter().map(|table| render(table, form)).collect::<Result<Vec<_>, _>>()?;
     printer.data(&texts.join("\n"))?;
+    if format == Format::Csv {
+        for Advice { code, message } in tables.iter().flat_map(Report::warnings) {
+            printer.note(&format!("warning [{code}]: {message}"));
+        }
+    }
     Ok(())
 }
