@@ -76,20 +76,23 @@ impl Stream {
         // A place is below the bound, and so below the table's length: the mask changes nothing,
         // but lets the compiler see it.
         let mask = table.len() - 1;
-        let mut sums = [0.0_f64; PLACES];
-        let mut add = |sums: &mut [f64]| {
-            let mut fraction = self.bits();
-            for sum in sums {
-                let product = u128::from(fraction) * bound;
-                *sum += table[(product >> 64) as usize & mask];
-                fraction = product as u64;
-            }
+        let draw = |fraction: &mut u64| {
+            let product = u128::from(*fraction) * bound;
+            *fraction = product as u64;
+            table[(product >> 64) as usize & mask]
         };
+        let mut sums = [0.0_f64; PLACES];
         for _ in 0..count / PLACES {
-            add(&mut sums);
+            let mut fraction = self.bits();
+            for sum in &mut sums {
+                *sum += draw(&mut fraction);
+            }
         }
         if !count.is_multiple_of(PLACES) {
-            add(&mut sums[..count % PLACES]);
+            let mut fraction = self.bits();
+            for sum in &mut sums[..count % PLACES] {
+                *sum += draw(&mut fraction);
+            }
         }
         sums.iter().sum()
     }

@@ -77,6 +77,10 @@ impl BettingTest {
             Ok(index) => self.counts[index].1 += 1,
             Err(index) => self.counts.insert(index, (difference, 1)),
         }
+        if difference == 0.0 {
+            // Whatever the stake, nothing is won or lost.
+            return Ok(());
+        }
         for (index, stake) in stakes().into_iter().enumerate() {
             self.log_wealth[0][index] += (stake * difference).ln_1p();
             self.log_wealth[1][index] += (-stake * difference).ln_1p();
