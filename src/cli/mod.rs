@@ -8,6 +8,7 @@ mod connection;
 mod exit;
 mod printer;
 mod progress;
+mod video;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ pub use commands::Command;
 pub use exit::ExitStatus;
 pub use printer::{Format, Printer};
 pub use progress::Progress;
+pub use video::VideoArgs;
 
 /// Judges and plans robot policies in an imagined world before they touch the robot.
 #[derive(Debug, Parser)]

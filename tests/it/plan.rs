@@ -20,12 +20,12 @@ fn plan(folder: &tempfile::TempDir, configuration: &str, rest: &[&str]) -> Run {
 
 fn configuration(imagine: &str, objective: &str) -> String {
     format!(
-        "checkpoint = {:?}\nimagine = \"{imagine}\"\n\
+        "checkpoint = \"{}\"\nimagine = \"{imagine}\"\n\
          bounds = [[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]]\n\
          [search]\nblocks = 2\nblock_steps = 4\niterations = 3\n\
          optimizer = {{ kind = \"cem\", candidates = 6, elites = 2 }}\n\
          [[objective]]\nkind = \"{objective}\"\nweight = 1.0\n",
-        example("metaworld.safetensors")
+        example("metaworld.safetensors").display()
     )
 }
 

@@ -50,7 +50,7 @@ impl Foresight {
     /// [`ModelError::Size`] unless they are whole steps, one at least.
     pub fn advance(&mut self, model: &WorldModel, actions: &[f32]) -> Result<()> {
         let channels = model.embodiment.actions.len();
-        if actions.is_empty() || actions.len() % channels != 0 {
+        if actions.is_empty() || !actions.len().is_multiple_of(channels) {
             let expected = format!("a multiple of {channels} values");
             return Err(ModelError::size("executed actions", expected, actions.len()));
         }
@@ -112,6 +112,13 @@ mod tests {
         tensor.flatten_all().unwrap().to_vec1().unwrap()
     }
 
+    /// A course that is rolled in parts is rounded in other places.
+    fn assert_close(a: &Tensor, b: &Tensor) {
+        for (a, b) in flat(a).into_iter().zip(flat(b)) {
+            assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{a} for {b}");
+        }
+    }
+
     /// Forty steps and their reverse, `(2, 40, 2)`.
     fn candidates(model: &WorldModel) -> Tensor {
         let there = actions(40).view().iter().copied().collect::<Vec<_>>();
@@ -129,7 +136,7 @@ mod tests {
         let candidates = candidates(&model);
         let full = model.futures(&dream, &candidates, start.seed).unwrap();
         let foreseen = foresight.futures(&model, &candidates).unwrap();
-        assert_eq!(flat(&foreseen.states), flat(&full.states));
+        assert_close(&foreseen.states, &full.states);
         let shape = (model.tokenizer.patches(), model.config.state.forecast);
         assert_eq!(foreseen.latents.dims(), [2, 40, shape.0, shape.1]);
         assert_ne!(
@@ -154,7 +161,7 @@ mod tests {
             (&whole.latents, &rest.latents),
             (&whole.log_odds, &rest.log_odds),
         ] {
-            assert_eq!(flat(&whole.narrow(1, 16, 24).unwrap()), flat(rest));
+            assert_close(&whole.narrow(1, 16, 24).unwrap(), rest);
         }
     }
 

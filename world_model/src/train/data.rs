@@ -17,7 +17,8 @@ use crate::train::episode::LoggedEpisode;
 use crate::train::logs::Logs;
 
 /// First frames show one start up to this root mean square difference of their latents, which have
-/// deviation 1: recordings of one start agree to the bit or to what compression leaves.
+/// deviation 1. Recordings of one start agree to the bit, or nearly; where compression was heavy
+/// they do not, and pass for several.
 const SAME_START: f32 = 0.1;
 
 /// The train split of a log, with a part held back for validation.
@@ -69,7 +70,9 @@ impl Dataset {
         for start in starts {
             if count + start.len() <= held {
                 count += start.len();
-                start.into_iter().for_each(|place| back[place] = true);
+                for place in start {
+                    back[place] = true;
+                }
             }
         }
         let mut back = back.into_iter();

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use rehearse_scenarios::log::{ConvertOptions, LogSettings, convert};
-use rehearse_scenarios::video::Codec;
+use clap::Args;
+use rehearse_scenarios::log::{ConvertOptions, convert};
 
-use crate::cli::{ExitStatus, Printer, Progress};
+use crate::cli::{ExitStatus, Printer, Progress, VideoArgs};
 
 /// Arguments of `rehearse logs convert`.
 ///
@@ -29,22 +28,8 @@ pub struct ConvertArgs {
     /// Keep the episode of this index only; may be given several times
     #[arg(long, value_name = "INDEX")]
     episode: Vec<usize>,
-    /// How the videos are compressed
-    #[arg(long, value_enum, default_value_t)]
-    codec: VideoCodec,
-    /// Quality of the videos: 0 is best, 63 smallest
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=63))]
-    crf: u8,
-}
-
-/// A codec that can be written.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum VideoCodec {
-    /// AV1, as LeRobot writes it: small, slow to write
-    #[default]
-    Av1,
-    /// H.264: quick to write
-    H264,
+    #[command(flatten)]
+    video: VideoArgs,
 }
 
 fn size(text: &str) -> Result<(u32, u32), String> {
@@ -61,13 +46,9 @@ impl ConvertArgs {
     /// # Errors
     /// If the log cannot be read, nothing of it is kept, or the output cannot be written.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let Self { input, output, size, split, task, episode, codec, crf } = self;
-        let codec = match codec {
-            VideoCodec::Av1 => Codec::Av1,
-            VideoCodec::H264 => Codec::H264,
-        };
+        let Self { input, output, size, split, task, episode, video } = self;
         let options = ConvertOptions {
-            settings: LogSettings { codec, crf, ..LogSettings::default() },
+            settings: video.settings(),
             resize: size,
             split,
             task,

@@ -12,14 +12,12 @@ use rehearse_policy_bridge::closed_loop::{
 };
 use rehearse_policy_bridge::zenoh::{Name, RemotePolicy, RemoteWorld};
 use rehearse_scenarios::interface::World as _;
-use rehearse_scenarios::log::LogSettings;
 use rehearse_scenarios::seed::Seed;
 use rehearse_scenarios::time::SimDuration;
-use rehearse_scenarios::video::Codec;
 
 use super::recorder::{Recorder, Splits, episode_id};
 use crate::cli::connection::{ConnectionArgs, PatienceArgs};
-use crate::cli::{ExitStatus, Printer};
+use crate::cli::{ExitStatus, Printer, VideoArgs};
 
 /// Most trials in flight where the user does not say.
 const MOST_IN_FLIGHT: usize = 64;
@@ -87,12 +85,8 @@ pub struct RecordArgs {
     /// Seed of every draw: the same seed gives the same episodes
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How the videos are compressed
-    #[arg(long, value_enum, default_value_t)]
-    codec: VideoCodec,
-    /// Quality of the videos: lower is better and larger
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=63))]
-    crf: u8,
+    #[command(flatten)]
+    video: VideoArgs,
     #[command(flatten)]
     patience: PatienceArgs,
     #[command(flatten)]
@@ -158,15 +152,6 @@ enum Stale {
     Drop,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum VideoCodec {
-    /// AV1, as LeRobot writes it: small, slow to write
-    #[default]
-    Av1,
-    /// H.264: quick to write
-    H264,
-}
-
 impl RecordArgs {
     /// Records the episodes.
     ///
@@ -204,7 +189,7 @@ impl RecordArgs {
             all: self.split.clone(),
             held_out: self.held_out.as_ref().map(|held| (held.every, held.split.clone())),
         };
-        let settings = LogSettings { codec: self.codec(), crf: self.crf, ..LogSettings::default() };
+        let settings = self.video.settings();
         let rig = world.embodiment().clone();
         let all = self.episodes * (self.tasks.len() * self.policies.len()) as u64;
         let progress = printer.progress(all, "episodes");
@@ -236,13 +221,6 @@ impl RecordArgs {
                 Stale::Execute => StaleActions::Execute,
                 Stale::Drop => StaleActions::Drop,
             },
-        }
-    }
-
-    fn codec(&self) -> Codec {
-        match self.codec {
-            VideoCodec::Av1 => Codec::Av1,
-            VideoCodec::H264 => Codec::H264,
         }
     }
 
