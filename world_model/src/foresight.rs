@@ -32,11 +32,7 @@ impl Foresight {
     /// finite.
     pub fn begin(model: &WorldModel, observation: &Observation, instruction: &str) -> Result<Self> {
         if model.config.state.forecast == 0 {
-            return Err(ModelError::Config {
-                key: "state.forecast",
-                got: "0".to_owned(),
-                expected: "1 at least, so that the model foresees pictures and success".to_owned(),
-            });
+            return Err(foresees_nothing());
         }
         let first = model.latents_of(observation)?;
         let state = model.state_of(&observation.proprioception)?;
@@ -90,13 +86,17 @@ impl Foresight {
     pub fn futures(&self, model: &WorldModel, actions: &Tensor) -> Result<Futures> {
         let (count, _steps) = model.check_candidates(actions)?;
         let rolled = model.state.roll(&self.memory.repeat(count)?, actions)?;
-        let foreseen = rolled.foreseen.ok_or_else(|| ModelError::Config {
-            key: "state.forecast",
-            got: "0".to_owned(),
-            expected: "1 at least".to_owned(),
-        })?;
+        let foreseen = rolled.foreseen.ok_or_else(foresees_nothing)?;
         let latents = foreseen.picture(&repeat_rows(&self.first, count)?)?;
         Ok(Futures { latents, states: rolled.states, log_odds: foreseen.success })
+    }
+}
+
+fn foresees_nothing() -> ModelError {
+    ModelError::Config {
+        key: "state.forecast",
+        got: "0".to_owned(),
+        expected: "1 at least, so that the model foresees pictures and success".to_owned(),
     }
 }
 
