@@ -23,7 +23,7 @@ use crate::experts::{Experts, Residence};
 use crate::model::{WorldModel, expert_shape};
 
 /// The version of the format that is written, and the only one that is read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a checkpoint is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -136,6 +136,8 @@ impl Default for InstructionConfig {
 pub struct StateConfig {
     /// Width of the memory. Default 256.
     pub width: usize,
+    /// Width of the layer that sees the first frame. Default 256.
+    pub view: usize,
     /// Width of the summary of the first frame and the instruction that it starts from; 0 to
     /// leave them out. Default 64.
     pub scene: usize,
@@ -146,7 +148,7 @@ pub struct StateConfig {
 
 impl Default for StateConfig {
     fn default() -> Self {
-        Self { width: 256, scene: 64, forecast: 24 }
+        Self { width: 256, view: 256, scene: 64, forecast: 24 }
     }
 }
 
@@ -207,6 +209,7 @@ impl ModelConfig {
             ("instruction.words", instruction.words, 512),
             ("instruction.buckets", instruction.buckets, 1 << 20),
             ("state.width", state.width, 16_384),
+            ("state.view", state.view, 16_384),
             ("router.width", router.width, 16_384),
             ("router.heads", router.heads, 256),
             ("judge.width", judge.width, 16_384),

@@ -16,11 +16,6 @@ use crate::nn::ops::{self, repeat_rows};
 use crate::nn::{Gru, Linear, linear, linear_scaled};
 use crate::statistics::Statistics;
 
-/// Leading coefficients of each patch that the summary of the scene is made from: the coarse
-/// picture, so that few episodes do not suffice to learn them by heart.
-const SCENE_COEFFICIENTS: usize = 24;
-/// Width of the layer between the coarse picture and its summary, in widths of the summary.
-const SCENE_EXPANSION: usize = 3;
 /// The lead of the command over the state is given in units of this many steps' motion.
 const LEAD_STEPS: f64 = 4.0;
 
@@ -79,17 +74,16 @@ impl StateModel {
         statistics: &Statistics,
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
-        let StateConfig { width, scene, forecast } = *config;
+        let StateConfig { width, view, scene, forecast } = *config;
         let (actions, states) = statistics.commanded.weight.dims2()?;
         let (patches, coefficients) = statistics.flow_scale.dims2()?;
-        let seen = patches * coefficients.min(SCENE_COEFFICIENTS);
         Ok(Self {
             scene: (scene > 0)
                 .then(|| -> Result<_> {
                     let vb = vb.pp("scene");
                     Ok(Scene {
-                        image: linear(seen, SCENE_EXPANSION * scene, &vb.pp("image"))?,
-                        summary: linear(SCENE_EXPANSION * scene, scene, &vb.pp("summary"))?,
+                        image: linear(patches * coefficients, view, &vb.pp("image"))?,
+                        summary: linear(view, scene, &vb.pp("summary"))?,
                         words: InstructionEncoder::new(instruction, &vb.pp("words"))?,
                         instruction: linear(instruction.width, scene, &vb.pp("instruction"))?,
                     })
@@ -122,10 +116,8 @@ impl StateModel {
     ) -> Result<StateMemory> {
         let scene = match &self.scene {
             Some(scene) => {
-                let kept = first.dim(2)?.min(SCENE_COEFFICIENTS);
-                let coarse = first.narrow(2, 0, kept)?.contiguous()?.flatten_from(1)?;
                 let words = scene.words.pooled(instructions, state.device())?;
-                let image = ops::gelu(&scene.image.forward(&coarse)?)?;
+                let image = ops::gelu(&scene.image.forward(&first.flatten_from(1)?)?)?;
                 let sum = (scene.summary.forward(&image)? + scene.instruction.forward(&words)?)?;
                 Some(sum.tanh()?)
             }
@@ -336,7 +328,7 @@ mod tests {
         let statistics =
             Statistics::new(&rig, PATCHES, COEFFICIENTS, &vb.pp("statistics")).unwrap();
         let words = InstructionConfig { width: 8, words: 3, buckets: 16 };
-        let config = StateConfig { width: 24, scene: 5, forecast: 2 };
+        let config = StateConfig { width: 24, view: 15, scene: 5, forecast: 2 };
         let model = StateModel::new(&config, &words, &statistics, &vb.pp("state")).unwrap();
         (variables, model)
     }

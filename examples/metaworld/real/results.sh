@@ -33,9 +33,10 @@ mkdir -p "$here/../results"
 python3 "$here/table.py" "$run/events.jsonl" > "$here/../results/real.csv"
 
 rm -rf "$here/../starts" "$here/../results/sample"
-# What compression leaves in the pictures counts: starts are compressed as little as can be.
+# What compression leaves in the pictures counts: starts are compressed as the rollouts are that
+# the world model learns from.
 "$rehearse" record --connect "$at" --world metaworld-seen --policy still "${tasks[@]}" \
-  --episodes 40 --horizon 1 --split eval --codec h264 --crf 12 --in-flight 8 --patience 120 --out "$here/../starts"
+  --episodes 40 --horizon 1 --split eval --codec h264 --crf 14 --in-flight 8 --patience 120 --out "$here/../starts"
 policies=()
 for policy in "$here"/../policies/*.safetensors; do
   policies+=(--policy "$(basename "$policy" .safetensors)")

@@ -35,7 +35,7 @@ record() {
   started+=($!)
   "$rehearse" record --connect "$at" --world metaworld --policy "$collector" "${tasks[@]}" \
     --episodes "$starts" --first-start "$first" --horizon 110 --after-success 7 \
-    --split train --held-out test=12 --in-flight 4 --codec h264 --patience 120 --deadline 120 \
+    --split train --held-out test=12 --in-flight 4 --codec h264 --crf 14 --patience 120 --deadline 120 \
     --out "$out/$collector"
   kill "${started[@]}"
   wait

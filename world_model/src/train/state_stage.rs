@@ -19,7 +19,7 @@ use crate::train::stage::Objective;
 /// Most steps that one gradient goes back; longer episodes are cut at a draw.
 const LONGEST: usize = 256;
 /// Noise on the first frame's latents, so that a scene is not learnt by heart.
-const SCENE_NOISE: f64 = 0.25;
+const SCENE_NOISE: f64 = 0.1;
 /// Weights of the losses of the foreseen picture and of the foreseen success beside that of
 /// proprioception.
 const PICTURE: f64 = 0.2;

@@ -79,8 +79,8 @@ fn refusals(checkpoint: &Path) {
 
     let path = manifest_path(checkpoint);
     let manifest = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, manifest.replacen("\"format\": 1", "\"format\": 9", 1)).unwrap();
-    refused("format 9, this program reads 1");
+    std::fs::write(&path, manifest.replacen("\"format\": 2", "\"format\": 9", 1)).unwrap();
+    refused("format 9, this program reads 2");
     std::fs::write(&path, &manifest[..manifest.len() / 2]).unwrap();
     refused("the manifest is no JSON");
     let wider = manifest.replacen("\"coefficients\": 8", "\"coefficients\": 9", 1);

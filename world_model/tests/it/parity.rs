@@ -70,7 +70,7 @@ fn config() -> ModelConfig {
          [expert]\nwidth = 32\nlayers = 2\nheads = 4\ncondition = 16\n\
          [flow]\ntemperature = 0.0\ncontext_noise = 0.0\n\
          [instruction]\nwidth = 8\nwords = 3\nbuckets = 32\n\
-         [state]\nwidth = 16\nscene = 8\nforecast = 3\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
+         [state]\nwidth = 16\nview = 24\nscene = 8\nforecast = 3\n[router]\nwidth = 16\nheads = 2\n[judge]\nwidth = 16",
     )
     .unwrap()
 }

@@ -96,7 +96,7 @@ pub fn recipe() -> TrainConfig {
         tokens = { height = 16, width = 16, patch = 8, coefficients = 8 }
         expert = { width = 32, layers = 2, heads = 2, condition = 16 }
         instruction = { width = 8, words = 4, buckets = 32 }
-        state = { width = 24, scene = 8, forecast = 4 }
+        state = { width = 24, view = 24, scene = 8, forecast = 4 }
         router = { width = 16, heads = 2 }
         judge = { width = 16 }
         ",
