@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_scenarios::log::RobotLog;
+use rehearse_scenarios::syntax::toml_error;
 use rehearse_world_model::checkpoint::load;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
@@ -91,7 +92,7 @@ impl PlannerConfig {
             .map_err(|source| PlanError::Io { path: path.to_owned(), source })?;
         toml::from_str(&text).map_err(|error| PlanError::Syntax {
             path: path.to_owned(),
-            message: error.to_string().trim().replace('\n', " "),
+            message: toml_error(&text, &error),
         })
     }
 

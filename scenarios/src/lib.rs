@@ -47,6 +47,7 @@ pub mod observation;
 pub mod outcome;
 pub mod seed;
 pub mod suite;
+pub mod syntax;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rehearse_scenarios::syntax::toml_error;
 use serde::{Deserialize, Serialize};
 
 use super::error::{PolicyError, Result};
@@ -130,9 +131,9 @@ impl CloneConfig {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(PolicyError::io("read the recipe", path))?;
-        let config: Self = toml::from_str(&text).map_err(|source| PolicyError::Syntax {
+        let config: Self = toml::from_str(&text).map_err(|error| PolicyError::Syntax {
             path: path.to_owned(),
-            source: Box::new(source),
+            message: toml_error(&text, &error),
         })?;
         config.validate()?;
         Ok(config)
@@ -196,9 +197,9 @@ mod tests {
 
     fn parse(more: &str) -> Result<CloneConfig> {
         let text = format!("name = \"p\"\nseed = 1\nsteps = 10\n{more}");
-        let config: CloneConfig = toml::from_str(&text).map_err(|source| PolicyError::Syntax {
+        let config: CloneConfig = toml::from_str(&text).map_err(|error| PolicyError::Syntax {
             path: "p.toml".into(),
-            source: Box::new(source),
+            message: toml_error(&text, &error),
         })?;
         config.validate()?;
         Ok(config)

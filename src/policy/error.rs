@@ -9,13 +9,12 @@ use rehearse_world_model::ModelError;
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// A recipe that cannot be read as one.
-    #[error("cannot read the recipe: {source} ({})", path.display())]
+    #[error("the recipe {}: {message}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// What the parser says, with line and key.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// What is wrong, and in which line.
+        message: String,
     },
     /// A value of a recipe is out of its range.
     #[error("{key} is {got}; {expected}")]

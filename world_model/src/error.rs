@@ -18,13 +18,12 @@ pub enum ModelError {
         expected: String,
     },
     /// A configuration file that cannot be read as one.
-    #[error("cannot read the configuration: {source} ({})", path.display())]
+    #[error("the configuration {}: {message}", path.display())]
     ConfigSyntax {
         /// The file.
         path: PathBuf,
-        /// What the parser says.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// What is wrong, and in which line.
+        message: String,
     },
     /// A device that is not there, or not built in.
     #[error("device {name:?}: {reason}")]

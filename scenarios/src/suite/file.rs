@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{JudgeEntry, SuiteError, TrustEntry, Variation};
+use crate::syntax::toml_error;
 
 /// The largest suite file that is read, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -196,7 +197,7 @@ impl Suite {
         let parse = |key: String, error: &toml::de::Error| SuiteError::Parse {
             path: path.to_owned(),
             key: if key.is_empty() { ".".to_owned() } else { key },
-            message: with_line(text, error),
+            message: toml_error(text, error),
         };
         let document =
             toml::Deserializer::parse(text).map_err(|error| parse(String::new(), &error))?;
@@ -292,15 +293,6 @@ impl Suite {
             .saturating_mul(self.policies.len() as u64)
             .saturating_mul(self.variations.len() as u64 + 1)
             .saturating_mul(u64::from(self.repeats))
-    }
-}
-
-/// What is wrong in one line, with the number of the line that it stands in.
-fn with_line(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().replace('\n', " ");
-    match error.span().and_then(|span| text.get(..span.start)) {
-        Some(before) => format!("{message} (line {})", before.matches('\n').count() + 1),
-        None => message,
     }
 }
 

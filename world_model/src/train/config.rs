@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rehearse_scenarios::syntax::toml_error;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, refuse};
@@ -167,9 +168,9 @@ impl TrainConfig {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(ModelError::io("read the recipe", path))?;
-        let config: Self = toml::from_str(&text).map_err(|source| ModelError::ConfigSyntax {
+        let config: Self = toml::from_str(&text).map_err(|error| ModelError::ConfigSyntax {
             path: path.to_owned(),
-            source: Box::new(source),
+            message: toml_error(&text, &error),
         })?;
         config.validate()?;
         Ok(config)
