@@ -25,6 +25,9 @@ use crate::proposals::Proposals;
 use crate::standpoint::Standpoint;
 use crate::steering::Steering;
 
+/// Most trials that plan in one search: their candidates share the model's batches.
+const MAX_BATCH: usize = 64;
+
 /// A policy that plans anew at every observation.
 ///
 /// It follows along: what it has seen and done so far is the context of what it imagines, and the
@@ -108,7 +111,7 @@ impl PlannerPolicy {
             name: name.to_owned(),
             embodiment: rig,
             chunk: config.executed(),
-            max_batch: 64,
+            max_batch: MAX_BATCH,
             digest: Some(digest),
         };
         Self { info, model, controls, config, goals, trials: OpenTrials::default() }

@@ -6,6 +6,7 @@
 pub mod commands;
 mod connection;
 mod exit;
+mod picture;
 mod printer;
 mod progress;
 mod video;
@@ -16,6 +17,7 @@ use clap::Parser;
 
 pub use commands::Command;
 pub use exit::ExitStatus;
+pub use picture::write_png;
 pub use printer::{Format, Printer};
 pub use progress::Progress;
 pub use video::VideoArgs;

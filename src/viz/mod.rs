@@ -4,6 +4,7 @@
 //! viewer that runs. Time is the timeline `time` (seconds of simulated or recorded time), beside
 //! `frame`.
 
+mod curves;
 mod destination;
 mod episode;
 mod error;
@@ -11,6 +12,7 @@ mod live;
 mod plan;
 mod rollouts;
 
+pub use curves::Curves;
 pub use destination::Destination;
 pub use episode::send_log_episode;
 pub use error::VizError;

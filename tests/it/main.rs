@@ -12,3 +12,4 @@ mod plan;
 mod run;
 mod scoring;
 mod support;
+mod train;

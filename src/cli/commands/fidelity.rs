@@ -10,9 +10,9 @@ use rehearse_world_model::checkpoint::load;
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
 use rehearse_world_model::fidelity::{Fidelity, FidelityOptions, FidelityRow, fidelity};
-use rehearse_world_model::filmstrip::{Filmstrip, Picture, filmstrips};
+use rehearse_world_model::filmstrip::{Filmstrip, filmstrips};
 
-use crate::cli::{ExitStatus, Format, Printer};
+use crate::cli::{ExitStatus, Format, Printer, write_png};
 
 /// Most filmstrips written.
 const STRIPS: usize = 12;
@@ -100,14 +100,6 @@ fn write_strips(strips: &[Filmstrip], folder: &Path) -> anyhow::Result<()> {
         write_png(picture, &folder.join(name))?;
     }
     Ok(())
-}
-
-/// Writes a picture as a PNG file.
-pub(super) fn write_png(picture: &Picture, path: &Path) -> anyhow::Result<()> {
-    let Picture { width, height, pixels } = picture;
-    let (width, height) = (u32::try_from(*width)?, u32::try_from(*height)?);
-    image::save_buffer(path, pixels, width, height, image::ColorType::Rgb8)
-        .with_context(|| path.display().to_string())
 }
 
 fn table(report: &Fidelity) -> Result<String, std::fmt::Error> {

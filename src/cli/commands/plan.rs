@@ -18,9 +18,8 @@ use rehearse_world_model::checkpoint::{Manifest, read_manifest};
 use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::model::WorldModel;
 
-use super::fidelity::write_png;
 use super::tables;
-use crate::cli::{ExitStatus, Format, Printer};
+use crate::cli::{ExitStatus, Format, Printer, write_png};
 use crate::plan::Planned;
 #[cfg(feature = "rerun")]
 use crate::viz::{Destination, send_plan};

@@ -9,6 +9,8 @@ use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::train::{CurvePoint, Job, Logs, Progress, TrainConfig, left_out, train};
 
 use crate::cli::{ExitStatus, Printer};
+#[cfg(feature = "rerun")]
+use crate::viz::{Curves, Destination, VizError};
 
 /// Steps between printed lines.
 const LINE_EVERY: usize = 100;
@@ -44,6 +46,11 @@ pub struct TrainArgs {
     /// what it then says of them here (JSON)
     #[arg(long, value_name = "FILE")]
     left_out: Option<PathBuf>,
+    /// Show the curves while they are drawn, in a rerun viewer at this address
+    #[cfg(feature = "rerun")]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1,
+          default_missing_value = Destination::LOCAL_VIEWER)]
+    rerun: Option<String>,
 }
 
 impl TrainArgs {
@@ -52,15 +59,22 @@ impl TrainArgs {
     /// # Errors
     /// If the recipe, the logs or the device cannot be used, or training diverged.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let Self { config, logs, init, device, folder, checkpoint, resume, left_out: report } =
-            self;
+        let Self { config, logs, init, device, folder, checkpoint, resume, .. } = self;
+        let report = self.left_out;
         let recipe = TrainConfig::read(&config)?;
         let logs = logs
             .iter()
             .map(|folder| RobotLog::open(folder).with_context(|| folder.display().to_string()))
             .collect::<anyhow::Result<_>>()?;
         let checkpoint = checkpoint.unwrap_or_else(|| folder.join("model.safetensors"));
-        let mut lines = Lines { printer };
+        let mut lines = Lines {
+            printer,
+            #[cfg(feature = "rerun")]
+            curves: self.rerun.map(Destination::Viewer).and_then(|viewer| {
+                let opened = Curves::open(&folder.display().to_string(), &viewer);
+                opened.map_err(|error| unseen(printer, &error)).ok()
+            }),
+        };
         let job = Job {
             config: &recipe,
             logs: &Logs::new(logs)?,
@@ -80,13 +94,26 @@ impl TrainArgs {
     }
 }
 
-/// Notes on standard error.
+/// A viewer that cannot be reached, or goes away, stops no training.
+#[cfg(feature = "rerun")]
+fn unseen(printer: &Printer, error: &VizError) {
+    printer.note(&format!("the viewer sees no more of the curves: {error}"));
+}
+
+/// Notes on standard error, and curves in a viewer where one is asked for.
 struct Lines<'a> {
     printer: &'a Printer,
+    #[cfg(feature = "rerun")]
+    curves: Option<Curves>,
 }
 
 impl Progress for Lines<'_> {
     fn point(&mut self, point: &CurvePoint) {
+        #[cfg(feature = "rerun")]
+        if let Some(Err(error)) = self.curves.as_mut().map(|curves| curves.add(point)) {
+            unseen(self.printer, &error);
+            self.curves = None;
+        }
         let CurvePoint { stage, step, steps, loss, rate, secs, validation, norm: _ } = point;
         if step % LINE_EVERY != 0 && step != steps && validation.is_empty() {
             return;

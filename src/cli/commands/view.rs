@@ -4,25 +4,27 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
+use rehearse_world_model::train::read_curves;
 
 use crate::cli::{ExitStatus, Printer};
 use crate::run::Rollouts;
-use crate::viz::{Destination, send_rollouts};
+use crate::viz::{Curves, Destination, send_rollouts};
 
 /// Arguments of `rehearse view`.
 ///
 /// Example: `rehearse view run --trial metaworld-4/door-open-v3.0.plain/full/0`
 #[derive(Debug, Args)]
 pub struct ViewArgs {
-    /// The run directory
-    run: PathBuf,
+    /// The run directory, or the folder of a training
+    folder: PathBuf,
     /// Id of the one trial to show
     #[arg(long)]
     trial: Option<String>,
     /// Trials of each policy and outcome
     #[arg(long, default_value_t = 2)]
     each: usize,
-    /// File to write; without it and without `--connect`, `rollouts.rrd` in the run directory
+    /// File to write; without it and without `--connect`, `rollouts.rrd` in the run directory,
+    /// `curves.rrd` in the folder of a training
     #[arg(long, conflicts_with = "connect")]
     save: Option<PathBuf>,
     /// Send to a viewer that runs, at this address
@@ -31,26 +33,36 @@ pub struct ViewArgs {
 }
 
 impl ViewArgs {
-    /// Writes or sends the rollouts.
+    /// Writes or sends the rollouts of a run, or the curves of a training.
     ///
     /// # Errors
     /// If the run holds no such trial, or the recording cannot be written.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
-        let Self { run, trial, each, save, connect } = self;
-        let rollouts = Rollouts::open(&run)?;
-        let chosen = match &trial {
-            None => rollouts.some(each),
-            Some(id) => match rollouts.entries.get(id) {
-                Some(entry) if rollouts.episodes.contains_key(id) => vec![entry],
-                Some(_) => bail!("trial {id} has no episode: {}", run.display()),
-                None => bail!("no trial {id}: {}", run.display()),
-            },
-        };
-        let destination = match connect {
+        let Self { folder, trial, each, save, connect } = self;
+        let destination = |name| match connect {
             Some(address) => Destination::Viewer(address),
-            None => Destination::File(save.unwrap_or_else(|| run.join("rollouts.rrd"))),
+            None => Destination::File(save.unwrap_or_else(|| folder.join(name))),
         };
-        send_rollouts(&rollouts, &chosen, &destination)?;
+        let destination = if let Some(points) = read_curves(&folder) {
+            let destination = destination("curves.rrd");
+            let mut curves = Curves::open(&folder.display().to_string(), &destination)?;
+            points.iter().try_for_each(|point| curves.add(point))?;
+            curves.finish()?;
+            destination
+        } else {
+            let rollouts = Rollouts::open(&folder)?;
+            let chosen = match &trial {
+                None => rollouts.some(each),
+                Some(id) => match rollouts.entries.get(id) {
+                    Some(entry) if rollouts.episodes.contains_key(id) => vec![entry],
+                    Some(_) => bail!("trial {id} has no episode: {}", folder.display()),
+                    None => bail!("no trial {id}: {}", folder.display()),
+                },
+            };
+            let destination = destination("rollouts.rrd");
+            send_rollouts(&rollouts, &chosen, &destination)?;
+            destination
+        };
         match destination {
             Destination::File(path) => {
                 printer.note(&format!("wrote {0}; open it with: rerun {0}", path.display()));

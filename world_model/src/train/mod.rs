@@ -40,6 +40,6 @@ pub use episode::LoggedEpisode;
 pub use left_out::{Group, LeftOut, Verdicts, left_out};
 pub use logs::Logs;
 pub use optimizer::{Optimizer, Stepped};
-pub use progress::{CurvePoint, Progress, Silent};
+pub use progress::{CurvePoint, Progress, Silent, read_curves};
 pub use run::{Job, Trained, hash_log, train};
 pub use schedule::learning_rate;

@@ -1,8 +1,12 @@
 //! What a training tells while it runs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+/// Name of the file of the curves within a training's folder.
+pub(crate) const CURVES: &str = "curves.jsonl";
 
 /// A point of the curves, one JSON line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +29,13 @@ pub struct CurvePoint {
     /// What validation measured, at the steps where it was run.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub validation: BTreeMap<String, f64>,
+}
+
+/// The curves of the training in `folder`, as far as it has come; `None` where there is none. A
+/// line that was cut short is left out.
+pub fn read_curves(folder: &Path) -> Option<Vec<CurvePoint>> {
+    let text = std::fs::read_to_string(folder.join(CURVES)).ok()?;
+    Some(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 /// Who is told.

@@ -15,11 +15,10 @@ use crate::error::{ModelError, Result};
 use crate::nn::Variables;
 use crate::train::config::StageConfig;
 use crate::train::optimizer::{Optimizer, Stepped};
-use crate::train::progress::{CurvePoint, Progress};
+use crate::train::progress::{CURVES, CurvePoint, Progress, read_curves};
 use crate::train::schedule::learning_rate;
 
 const STATE: &str = "state.safetensors";
-const CURVES: &str = "curves.jsonl";
 /// Steps between points of the curves.
 const POINT_EVERY: usize = 20;
 
@@ -274,9 +273,7 @@ impl<'a> Session<'a> {
 
     fn point(&mut self, point: &CurvePoint) -> Result<()> {
         let path = self.folder.join(CURVES);
-        let mut line = serde_json::to_string(point)
-            .map_err(|source| ModelError::Json { what: "the curves".to_owned(), source })?;
-        line.push('\n');
+        let line = line(point)?;
         OpenOptions::new()
             .create(true)
             .append(true)
@@ -289,19 +286,21 @@ impl<'a> Session<'a> {
 
     /// Drops points past the saved state: they will be made again.
     fn trim_curves(&self) -> Result<()> {
-        let path = self.folder.join(CURVES);
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
-        let kept = text
-            .lines()
-            .filter(|line| {
-                serde_json::from_str::<CurvePoint>(line).is_ok_and(|point| {
-                    self.is_finished(&point.stage)
-                        || self.pending.as_ref().is_some_and(|pending| {
-                            pending.stage == point.stage && point.step <= pending.step
-                        })
+        let Some(points) = read_curves(&self.folder) else { return Ok(()) };
+        let kept = points.iter().filter(|point| {
+            self.is_finished(&point.stage)
+                || self.pending.as_ref().is_some_and(|pending| {
+                    pending.stage == point.stage && point.step <= pending.step
                 })
-            })
-            .fold(String::new(), |all, line| all + line + "\n");
-        write_atomically(&path, kept.as_bytes())
+        });
+        let lines = kept.map(line).collect::<Result<String>>()?;
+        write_atomically(&self.folder.join(CURVES), lines.as_bytes())
     }
+}
+
+/// A point as a line of the curves.
+fn line(point: &CurvePoint) -> Result<String> {
+    let line = serde_json::to_string(point)
+        .map_err(|source| ModelError::Json { what: "the curves".to_owned(), source })?;
+    Ok(line + "\n")
 }
