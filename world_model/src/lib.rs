@@ -67,6 +67,7 @@
 //! ```
 
 pub mod checkpoint;
+mod comparison;
 pub mod conditions;
 pub mod config;
 pub mod counterfactual;
