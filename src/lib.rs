@@ -6,7 +6,7 @@
 //!
 //! # What this crate does
 //! Re-exports its parts under short names, runs suites ([`run`]), clones policies from logs
-//! ([`policy`]), shows single plans ([`plan`]), writes recordings for the rerun viewer ([`viz`], feature `rerun`) and holds the
+//! ([`policy`]), shows single plans ([`plan`]), measures video with networks ([`perception`]), writes recordings for the rerun viewer ([`viz`], feature `rerun`) and holds the
 //! program ([`cli`], feature `cli`).
 //!
 //! # What this crate does not do
@@ -46,6 +46,7 @@ pub use rehearse_scoring as scoring;
 pub use rehearse_world_model as world_model;
 
 pub mod judge;
+pub mod perception;
 pub mod plan;
 pub mod policy;
 pub mod run;

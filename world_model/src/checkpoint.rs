@@ -264,7 +264,8 @@ fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
     }
 }
 
-fn read_tensors(
+/// The wanted tensors of a safetensors file by name, in f32.
+pub(crate) fn read_tensors(
     bytes: &[u8],
     device: &Device,
     wanted: impl Fn(&str) -> bool,

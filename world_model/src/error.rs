@@ -67,6 +67,40 @@ pub enum ModelError {
         /// What is wrong, with what was expected.
         reason: String,
     },
+    /// The weights of a network to measure with that cannot be used.
+    #[error("weights of {network}: {reason} ({})", path.display())]
+    Weights {
+        /// The network, and what it is for.
+        network: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with what was expected.
+        reason: String,
+    },
+    /// Too few clips to measure a distance between sets of them.
+    #[error(
+        "FVD needs at least {needed} clips of {frames} frames, split {split:?} has {got} in the \
+         episodes that are replayed"
+    )]
+    TooFewClips {
+        /// The split that was asked for.
+        split: String,
+        /// Frames of a clip.
+        frames: usize,
+        /// Smallest number that will do.
+        needed: usize,
+        /// Whole clips found.
+        got: usize,
+    },
+    /// A measure that another crate computes failed.
+    #[error("{measure}: {source}")]
+    Measure {
+        /// The measure.
+        measure: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Logs or a policy that do not fit the checkpoint's rig.
     #[error(transparent)]
     Embodiment(#[from] CensusError),

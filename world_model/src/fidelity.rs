@@ -2,36 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
 use rehearse_scenarios::log::RobotLog;
 use rehearse_scenarios::seed::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::check_rig;
+use crate::comparison::{Comparison, Shown, Tally};
 use crate::counterfactual::{Counterfactual, counterfactual};
 use crate::error::Result;
-use crate::metrics::{psnr, quantile, roc_auc, ssim};
+use crate::metrics::roc_auc;
 use crate::model::WorldModel;
 use crate::partition::{BASE_CHUNK, MAX_BASE_CHUNKS};
+use crate::perception::{CLIP, Measures};
 use crate::replay::{Replay, Truth};
 use crate::routing::Routing;
-use crate::statistics::position_channels;
 
 /// Version of the report's format.
 pub const FORMAT: u32 = 1;
 
 /// Probability from which the judge says that the task is done.
 pub(crate) const DONE: f32 = 0.5;
-
-/// Bins of rollout depth: name, first frame, first frame after. The start is frame 0.
-const DEPTHS: [(&str, usize, usize); 6] = [
-    ("8-16", 8, 16),
-    ("16-32", 16, 32),
-    ("32-64", 32, 64),
-    ("64-72", 64, 72),
-    ("32-end", 32, usize::MAX),
-    ("all", 1, usize::MAX),
-];
 
 /// What is replayed, and how.
 #[derive(Clone, Debug)]
@@ -75,6 +65,9 @@ pub struct Fidelity {
     /// episodes that begin alike.
     #[serde(default)]
     pub counterfactual: Option<Counterfactual>,
+    /// What LPIPS and FVD were measured with, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Networks>,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
@@ -100,6 +93,28 @@ pub struct FidelityRow {
     pub state_median: Option<f64>,
     /// 95th percentile of that distance.
     pub state_p95: Option<f64>,
+    /// Mean LPIPS at the model's resolution, where there are weights for it; 0 is alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lpips: Option<f64>,
+    /// FVD between the recorded and the shown clips, at depth `all` and where there are weights for
+    /// it; 0 is alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fvd: Option<f64>,
+}
+
+/// The networks that measured, without which their numbers cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Networks {
+    /// Digest of the weights of LPIPS, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lpips: Option<String>,
+    /// Digest of the weights of FVD, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fvd: Option<String>,
+    /// Clips on either side of FVD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clips: Option<usize>,
 }
 
 /// How often the router names the partition's length.
@@ -128,18 +143,24 @@ pub struct JudgeFidelity {
     pub imagined_confusion: [[usize; 2]; 2],
 }
 
-/// Replays a split of `log` and measures.
+/// Replays a split of `log` and measures, with networks too where `measures` has them.
 ///
 /// # Errors
-/// [`ModelError`](crate::ModelError): logs of another rig, an empty split, a damaged log.
+/// [`ModelError`](crate::ModelError): logs of another rig, an empty split, a damaged log, too small
+/// frames or too few clips for a measure.
 pub fn fidelity(
     model: &WorldModel,
     log: &RobotLog,
     options: &FidelityOptions,
+    measures: Measures<'_>,
     note: &mut dyn FnMut(&str),
 ) -> Result<Fidelity> {
     check_rig(&model.embodiment, log.embodiment())?;
     let truths = Truth::read_split(model, log, &options.split, options.episodes)?;
+    if measures.fvd.is_some() {
+        note(&format!("looking at {} recorded episodes", truths.len()));
+    }
+    let comparison = Comparison::new(model, measures, &truths, &options.split)?;
     let mut rows = Vec::new();
     let mut mixture = Vec::new();
     let seed = Seed::root(options.seed).child("fidelity");
@@ -151,23 +172,24 @@ pub fn fidelity(
     );
     for (name, routing) in routings {
         note(&format!("replaying {} episodes: {name}", truths.len()));
-        let mut frames = Vec::new();
+        let mut tally = Tally::default();
         for some in truths.chunks(options.batch.max(1)) {
             for (truth, replay) in some.iter().zip(Replay::run(model, some, routing, seed)?) {
-                frames.extend(compare(model, truth, &replay)?);
+                comparison.add(truth, &Shown::imagined(model, &replay)?, &mut tally)?;
                 if routing == Routing::Learned {
                     mixture.push(replay);
                 }
             }
         }
-        rows.extend(summarise(&name, &frames));
+        rows.extend(comparison.rows(&name, &tally)?);
     }
-    for (name, held) in [("first-frame-held", true), ("previous-frame-held", false)] {
-        let mut frames = Vec::new();
+    for (name, first) in [("first-frame-held", true), ("previous-frame-held", false)] {
+        let mut tally = Tally::default();
         for truth in &truths {
-            frames.extend(compare_held(model, truth, held));
+            let held = |frame: usize| if first { 0 } else { frame - 1 };
+            comparison.add(truth, &Shown::recorded(truth, held), &mut tally)?;
         }
-        rows.extend(summarise(name, &frames));
+        rows.extend(comparison.rows(name, &tally)?);
     }
     note("asking router and judge");
     let judged = mixture.iter().map(|r| r.success.iter().any(|&p| p >= DONE)).collect::<Vec<_>>();
@@ -180,96 +202,33 @@ pub fn fidelity(
         router: router(model, &truths)?,
         judge: judge(model, &truths, &judged)?,
         counterfactual: counterfactual(model, &truths, &mixture)?,
-        notes: vec!["LPIPS and FVD: not computed, no network weights given".to_owned()],
+        networks: networks(measures, comparison.clips()),
+        notes: notes(measures, comparison.clips()),
     })
 }
 
-/// One frame's errors.
-struct FrameErrors {
-    depth: usize,
-    psnr: f64,
-    ssim: Option<f64>,
-    distance: f64,
+fn networks(Measures { lpips, fvd }: Measures<'_>, clips: usize) -> Option<Networks> {
+    (lpips.is_some() || fvd.is_some()).then(|| Networks {
+        lpips: lpips.map(|measure| measure.digest().to_owned()),
+        fvd: fvd.map(|measure| measure.digest().to_owned()),
+        clips: fvd.map(|_| clips),
+    })
 }
 
-fn compare(model: &WorldModel, truth: &Truth, replay: &Replay) -> Result<Vec<FrameErrors>> {
-    let pixels = model.tokenizer.decode(&replay.latents)?;
-    let each = model.tokenizer.patches() * model.tokenizer.layout().values();
-    let guesses = pixels.chunks_exact(each).collect::<Vec<_>>();
-    let channels = model.embodiment.proprioception.len();
-    Ok(guesses
-        .into_par_iter()
-        .enumerate()
-        .map(|(index, guess)| {
-            let state = &replay.states[index * channels..(index + 1) * channels];
-            frame_errors(model, truth, index + 1, guess, state)
-        })
-        .collect())
-}
-
-fn compare_held(model: &WorldModel, truth: &Truth, first: bool) -> Vec<FrameErrors> {
-    (1..truth.episode.frames)
-        .into_par_iter()
-        .map(|frame| {
-            let shown = if first { 0 } else { frame - 1 };
-            let guess =
-                truth.patches[shown].iter().map(|&v| f32::from(v) / 255.0).collect::<Vec<_>>();
-            frame_errors(model, truth, frame, &guess, truth.state(shown))
-        })
-        .collect()
-}
-
-fn frame_errors(
-    model: &WorldModel,
-    truth: &Truth,
-    frame: usize,
-    guess: &[f32],
-    state: &[f32],
-) -> FrameErrors {
-    let layout = model.tokenizer.layout();
-    let (height, width) = (model.config.tokens.height, model.config.tokens.width);
-    let real = truth.patches[frame].iter().map(|&v| f32::from(v) / 255.0).collect::<Vec<_>>();
-    let views = layout.views_of(guess).into_iter().zip(layout.views_of(&real));
-    let (mut peak, mut structure, mut count) = (0.0, Some(0.0), 0.0);
-    for (guess, real) in views {
-        peak += psnr(&guess, &real);
-        structure = structure.zip(ssim(&guess, &real, height, width)).map(|(sum, s)| sum + s);
-        count += 1.0;
-    }
-    let square = position_channels(&model.embodiment)
+fn notes(Measures { lpips, fvd }: Measures<'_>, clips: usize) -> Vec<String> {
+    let missing = [("LPIPS", lpips.is_none()), ("FVD", fvd.is_none())]
         .into_iter()
-        .map(|channel| f64::from(state[channel] - truth.state(frame)[channel]).powi(2))
-        .sum::<f64>();
-    FrameErrors {
-        depth: frame,
-        psnr: peak / count,
-        ssim: structure.map(|sum| sum / count),
-        distance: square.sqrt(),
-    }
-}
-
-fn summarise(model: &str, frames: &[FrameErrors]) -> Vec<FidelityRow> {
-    DEPTHS
-        .iter()
-        .map(|&(depth, from, to)| {
-            let some = frames.iter().filter(|f| (from..to).contains(&f.depth)).collect::<Vec<_>>();
-            let mean = |values: &[f64]| {
-                (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-            };
-            let mut distances = some.iter().map(|f| f.distance).collect::<Vec<_>>();
-            let squares = distances.iter().map(|d| d * d).collect::<Vec<_>>();
-            FidelityRow {
-                model: model.to_owned(),
-                depth: depth.to_owned(),
-                frames: some.len(),
-                psnr: mean(&some.iter().map(|f| f.psnr).collect::<Vec<_>>()),
-                ssim: mean(&some.iter().filter_map(|f| f.ssim).collect::<Vec<_>>()),
-                state_rmse: mean(&squares).map(f64::sqrt),
-                state_median: quantile(&mut distances, 0.5),
-                state_p95: quantile(&mut distances, 0.95),
-            }
-        })
-        .collect()
+        .filter_map(|(name, missing)| missing.then_some(name))
+        .collect::<Vec<_>>();
+    let absent = (!missing.is_empty())
+        .then(|| format!("{}: not computed, no network weights given", missing.join(" and ")));
+    let few = fvd.map(|_| {
+        format!(
+            "FVD: over {clips} clips of {CLIP} frames on either side; the fewer, the larger it \
+             comes out, so compare figures over as many only"
+        )
+    });
+    absent.into_iter().chain(few).collect()
 }
 
 fn router(model: &WorldModel, truths: &[Truth]) -> Result<RouterFidelity> {

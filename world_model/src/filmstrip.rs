@@ -76,13 +76,11 @@ fn strip(model: &WorldModel, truth: &Truth, replay: &Replay) -> Result<Filmstrip
     let (tall, wide) = (model.config.tokens.height, model.config.tokens.width);
     let decoded = model.tokenizer.decode(&replay.latents)?;
     let imagined = decoded.chunks_exact(layout.patches() * layout.values()).collect::<Vec<_>>();
-    let recorded = |frame: usize| {
-        truth.patches[frame].iter().map(|&value| f32::from(value) / 255.0).collect::<Vec<_>>()
-    };
-    let peaks = imagined.iter().enumerate().map(|(index, guess)| psnr(guess, &recorded(index + 1)));
+    let peaks =
+        imagined.iter().enumerate().map(|(index, guess)| psnr(guess, &truth.picture(index + 1)));
     let peak = peaks.sum::<f64>() / imagined.len() as f64;
     let column = |frame: usize| {
-        let real = layout.views_of(&recorded(frame + 1));
+        let real = layout.views_of(&truth.picture(frame + 1));
         real.into_iter().chain(layout.views_of(imagined[frame])).collect()
     };
     let columns = shown(imagined.len()).into_iter().map(column).collect::<Vec<_>>();

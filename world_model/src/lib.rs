@@ -14,7 +14,7 @@
 //!   what a planner asks for;
 //! - trains all of it from robot logs in resumable stages ([`train`]), keeps it in checked files
 //!   ([`checkpoint`]) and measures how faithful it is ([`fidelity`], [`counterfactual`],
-//!   [`filmstrip`]).
+//!   [`filmstrip`]), with networks too, where there are weights for them ([`perception`]).
 //!
 //! # What this crate does not do
 //! It knows no robot: sizes, cameras, channels and rate come from the log and the config. It runs
@@ -67,6 +67,7 @@
 //! ```
 
 pub mod checkpoint;
+mod comparison;
 pub mod conditions;
 pub mod config;
 pub mod counterfactual;
@@ -88,6 +89,7 @@ pub mod metrics;
 pub mod model;
 pub mod nn;
 pub mod partition;
+pub mod perception;
 mod replay;
 pub mod rollout;
 pub mod router;

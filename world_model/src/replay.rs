@@ -71,6 +71,11 @@ impl Truth {
         Ok(truths)
     }
 
+    /// A frame at the model's resolution, `patches × values` in [0, 1].
+    pub fn picture(&self, frame: usize) -> Vec<f32> {
+        self.patches[frame].iter().map(|&value| f32::from(value) / 255.0).collect()
+    }
+
     /// Proprioception at a frame.
     pub fn state(&self, frame: usize) -> &[f32] {
         &self.episode.states[frame * self.channels..(frame + 1) * self.channels]

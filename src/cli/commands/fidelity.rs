@@ -11,11 +11,27 @@ use rehearse_world_model::device::DeviceChoice;
 use rehearse_world_model::experts::Residence;
 use rehearse_world_model::fidelity::{Fidelity, FidelityOptions, FidelityRow, fidelity};
 use rehearse_world_model::filmstrip::{Filmstrip, filmstrips};
+use rehearse_world_model::perception::Measures;
 
 use crate::cli::{ExitStatus, Format, Printer, write_png};
+use crate::perception::{Fvd, Lpips};
 
 /// Most filmstrips written.
 const STRIPS: usize = 12;
+
+/// A column of the table: name, width, digits after the point, value.
+type Column = (&'static str, usize, usize, fn(&FidelityRow) -> Option<f64>);
+
+/// The columns after the frames. One without a value is left out.
+const COLUMNS: [Column; 7] = [
+    ("PSNR", 7, 2, |row| row.psnr),
+    ("SSIM", 7, 4, |row| row.ssim),
+    ("LPIPS", 7, 4, |row| row.lpips),
+    ("FVD", 8, 1, |row| row.fvd),
+    ("rmse m", 9, 4, |row| row.state_rmse),
+    ("median m", 9, 4, |row| row.state_median),
+    ("p95 m", 9, 4, |row| row.state_p95),
+];
 
 /// Arguments of `rehearse fidelity`.
 ///
@@ -45,6 +61,12 @@ pub struct FidelityArgs {
     /// Experts kept in memory: `all` or `active`
     #[arg(long, default_value = "all")]
     resident: Residence,
+    /// Also measure LPIPS, with these weights of `AlexNet`, a safetensors file (docs/formats.md)
+    #[arg(long, value_name = "FILE")]
+    lpips: Option<PathBuf>,
+    /// Also measure FVD, with these weights of `I3D`, a safetensors file (docs/formats.md)
+    #[arg(long, value_name = "FILE")]
+    fvd: Option<PathBuf>,
     /// Form of the result: `table`, or `json` (fidelity.json)
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -60,12 +82,18 @@ impl FidelityArgs {
     /// Replays, measures and prints.
     ///
     /// # Errors
-    /// If the checkpoint or the logs cannot be used or do not fit each other.
+    /// If the checkpoint, the logs or the weights cannot be used or do not fit each other.
     pub fn run(self, printer: &Printer) -> anyhow::Result<ExitStatus> {
         if !matches!(self.format, Format::Table | Format::Json) {
             bail!("`fidelity` prints `--format table` or `--format json`");
         }
         let device = self.device.open()?;
+        let lpips = self.lpips.map(|path| Lpips::load(&path, &device)).transpose()?;
+        let fvd = self.fvd.map(|path| Fvd::load(&path, &device)).transpose()?;
+        let measures = Measures {
+            lpips: lpips.as_ref().map(|lpips| lpips as _),
+            fvd: fvd.as_ref().map(|fvd| fvd as _),
+        };
         let (model, manifest) = load(&self.checkpoint, &device, self.resident)?;
         let log = RobotLog::open(&self.logs).with_context(|| self.logs.display().to_string())?;
         let options = FidelityOptions {
@@ -74,7 +102,8 @@ impl FidelityArgs {
             batch: self.batch,
             seed: self.seed,
         };
-        let mut report = fidelity(&model, &log, &options, &mut |note| printer.note(note))?;
+        let mut report =
+            fidelity(&model, &log, &options, measures, &mut |note| printer.note(note))?;
         report.checkpoint = Some(manifest.digest);
         let json = serde_json::to_string_pretty(&report)?;
         if let Some(path) = self.output {
@@ -105,27 +134,23 @@ fn write_strips(strips: &[Filmstrip], folder: &Path) -> anyhow::Result<()> {
 fn table(report: &Fidelity) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     writeln!(text, "{} episodes of split {:?}, open loop", report.episodes, report.split)?;
-    writeln!(
-        text,
-        "{:<20} {:<7} {:>7} {:>7} {:>7} {:>9} {:>9} {:>9}",
-        "model", "depth", "frames", "PSNR", "SSIM", "rmse m", "median m", "p95 m"
-    )?;
+    let measured = |(.., of): &&Column| report.rows.iter().any(|row| of(row).is_some());
+    let columns = COLUMNS.iter().filter(measured).collect::<Vec<_>>();
     let cell = |value: Option<f64>, width: usize, digits: usize| match value {
         Some(value) => format!("{value:>width$.digits$}"),
         None => format!("{:>width$}", "-"),
     };
+    write!(text, "{:<20} {:<7} {:>7}", "model", "depth", "frames")?;
+    for (name, width, ..) in &columns {
+        write!(text, " {name:>width$}")?;
+    }
+    writeln!(text)?;
     for row in &report.rows {
-        let FidelityRow { model, depth, frames, psnr, ssim, state_rmse, state_median, state_p95 } =
-            row;
-        writeln!(
-            text,
-            "{model:<20} {depth:<7} {frames:>7} {} {} {} {} {}",
-            cell(*psnr, 7, 2),
-            cell(*ssim, 7, 4),
-            cell(*state_rmse, 9, 4),
-            cell(*state_median, 9, 4),
-            cell(*state_p95, 9, 4),
-        )?;
+        write!(text, "{:<20} {:<7} {:>7}", row.model, row.depth, row.frames)?;
+        for (_, width, digits, of) in &columns {
+            write!(text, " {}", cell(of(row), *width, *digits))?;
+        }
+        writeln!(text)?;
     }
     let router = &report.router;
     writeln!(text, "router: accuracy {}", cell(router.accuracy, 6, 4))?;

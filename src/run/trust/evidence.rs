@@ -136,6 +136,8 @@ mod tests {
             state_rmse: None,
             state_median: Some(error),
             state_p95: None,
+            lpips: None,
+            fvd: None,
         }
     }
 

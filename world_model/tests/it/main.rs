@@ -5,5 +5,6 @@
 
 mod checkpoint;
 mod parity;
+mod perception;
 mod rig;
 mod training;
