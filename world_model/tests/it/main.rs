@@ -6,4 +6,5 @@
 mod checkpoint;
 mod parity;
 mod rig;
+mod t5;
 mod training;
