@@ -18,6 +18,10 @@ doc:
 test:
     cargo test --release --workspace
 
+# The tests of instructions that a T5 reads, which the default build leaves out.
+test-t5:
+    cargo test --release --workspace --features t5 --test it -- t5
+
 # Licences, advisories and sources of dependencies (needs cargo-deny).
 deny:
     cargo deny check

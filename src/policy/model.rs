@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_world_model::config::InstructionConfig;
-use rehearse_world_model::instruction::InstructionEncoder;
+use rehearse_world_model::instruction::{InstructionEncoder, Reader};
 use rehearse_world_model::nn::{Block, Cache, Linear, linear, linear_scaled, ops};
 
 use super::config::CloneConfig;
@@ -21,7 +21,8 @@ const READOUT: usize = 4;
 /// Gain of the last layer: actions start small.
 const FIRST_ACTIONS: f64 = 0.1;
 /// Sizes of the encoder of instructions.
-const INSTRUCTION: InstructionConfig = InstructionConfig { width: 32, words: 12, buckets: 256 };
+const INSTRUCTION: InstructionConfig =
+    InstructionConfig { width: 32, words: 12, buckets: 256, t5: None };
 
 /// Sizes that follow from a recipe and a rig.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,7 @@ impl CloneModel {
     pub fn new(shape: Shape, vb: &VarBuilder<'_>) -> Result<Self> {
         let Shape { patches, values, states, actions, chunk, width, layers } = shape;
         let small = Init::Randn { mean: 0.0, stdev: 0.5 };
+        let reader = Reader::Letters { buckets: INSTRUCTION.buckets };
         let blocks = (0..layers)
             .map(|layer| {
                 let vb = vb.pp("blocks").pp(layer);
@@ -94,7 +96,7 @@ impl CloneModel {
             readout: vb.get_with_hints((READOUT, width), "readout", small)?,
             state: linear(states, CONDITION, &vb.pp("state"))?,
             told: linear(INSTRUCTION.width, CONDITION, &vb.pp("told"))?,
-            instruction: InstructionEncoder::new(&INSTRUCTION, &vb.pp("instruction"))?,
+            instruction: InstructionEncoder::new(&INSTRUCTION, &reader, &vb.pp("instruction"))?,
             context: linear(CONDITION, 2 * width, &vb.pp("context"))?,
             blocks,
             up: linear(READOUT * width + CONDITION, width, &vb.pp("up"))?,

@@ -2,7 +2,9 @@
 //!
 //! `NAME.safetensors` holds the tensors, `NAME.json` says what they are: format, config,
 //! embodiment, a digest of the tensors, what they were trained on, and what was measured.
-//! Loading checks all of it. Both files are replaced whole.
+//! Loading checks all of it. Both files are replaced whole. Where a T5 reads the instructions,
+//! `NAME.t5` is its folder, or a link to it; it is needed for instructions only that training did
+//! not meet (see [`t5`](crate::t5)).
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
@@ -117,8 +119,9 @@ pub fn save(
     let mut stored = BTreeMap::new();
     for (name, tensor) in tensors {
         check_finite(name, tensor)?;
-        // Bases and statistics are small, and the picture rests on them.
-        let exact = name.starts_with("tokenizer.") || name.starts_with("statistics.");
+        // Bases and statistics are small, and the picture rests on them. What a T5 makes of an
+        // instruction is the same whether it is kept here or made anew.
+        let exact = ["tokenizer.", "statistics.", "t5."].iter().any(|part| name.starts_with(part));
         let shrink = storage == Storage::Bf16 && tensor.rank() >= 2 && !exact;
         let dtype = if shrink { DType::BF16 } else { DType::F32 };
         stored.insert(name.clone(), tensor.to_dtype(dtype)?.to_device(&Device::Cpu)?);
@@ -204,6 +207,7 @@ pub fn load(path: &Path, device: &Device, residence: Residence) -> Result<(World
         ModelError::Tensor(error) => fail(format!("the tensors do not fit the config: {error}")),
         other => other,
     })?;
+    model.instruction.look_in(&path.with_extension("t5"));
     Ok((model, manifest))
 }
 

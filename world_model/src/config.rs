@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
 use crate::partition::BASE_CHUNK;
+use crate::t5::{KnownT5, T5Source};
 
 /// Sizes and constants of a model. What is a fact about the rig (cameras, channels, rate) is not
 /// here: it comes from the log.
@@ -118,15 +119,20 @@ impl Default for PartitionConfig {
 pub struct InstructionConfig {
     /// Width of a word's vector. Default 64.
     pub width: usize,
-    /// Words read; further ones are dropped. Default 12.
+    /// Words read, or tokens of a T5, of which a text has more; further ones are dropped.
+    /// Default 12.
     pub words: usize,
-    /// Rows of the table that letter groups are hashed into. Default 1024.
+    /// Rows of the table that letter groups are hashed into; without meaning for a T5.
+    /// Default 1024.
     pub buckets: usize,
+    /// A frozen T5 that reads the instruction in the place of letter groups; none if not stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub t5: Option<T5Source>,
 }
 
 impl Default for InstructionConfig {
     fn default() -> Self {
-        Self { width: 64, words: 12, buckets: 1024 }
+        Self { width: 64, words: 12, buckets: 1024, t5: None }
     }
 }
 
@@ -217,6 +223,11 @@ impl ModelConfig {
             if !(1..=most).contains(&value) {
                 return Err(refuse(key, value, format!("it must be in 1..={most}")));
             }
+        }
+        if let Some(T5Source::Known(KnownT5 { width, .. })) = instruction.t5
+            && !(1..=16_384).contains(&width)
+        {
+            return Err(refuse("instruction.t5.width", width, "it must be in 1..=16384"));
         }
         if state.scene > 16_384 {
             return Err(refuse("state.scene", state.scene, "it must be in 0..=16384"));

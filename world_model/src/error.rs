@@ -77,6 +77,14 @@ pub enum ModelError {
         /// What is wrong, with what was expected.
         reason: String,
     },
+    /// A T5 that cannot be used.
+    #[error("T5: {reason} ({})", path.display())]
+    T5 {
+        /// Its folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong, with what was expected.
+        reason: String,
+    },
     /// Too few clips to measure a distance between sets of them.
     #[error(
         "FVD needs at least {needed} clips of {frames} frames, split {split:?} has {got} in the \
@@ -100,6 +108,16 @@ pub enum ModelError {
         /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An instruction that training did not meet, and no T5 to read it.
+    #[error("training did not meet the instruction {instruction:?}, and the T5 that could read it (digest {digest}) is not there{place}", place = folder.as_ref().map(|folder| format!(": put its folder, or a link to it, at {}", folder.display())).unwrap_or_default())]
+    Unread {
+        /// The instruction.
+        instruction: String,
+        /// Digest of the T5 that training read by.
+        digest: String,
+        /// Where it was looked for.
+        folder: Option<PathBuf>,
     },
     /// Logs or a policy that do not fit the checkpoint's rig.
     #[error(transparent)]

@@ -1,27 +1,95 @@
-//! The instruction as a few vectors: a small encoder trained from scratch.
+//! The instruction as a few vectors: a small encoder over what is read of it.
 //!
-//! A word is the mean of the table rows that its letter groups hash to (as in fastText), so a
-//! word that training never met still lands near its relatives.
+//! Either letter groups are read, and a word is the mean of the table rows that they hash to (as in
+//! fastText), so that a word that training never met still lands near its relatives; or a frozen
+//! T5 reads the instruction, and the table is a projection of what it makes of each token.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{D, Device, Tensor};
 use candle_nn::{Init, VarBuilder};
 
-use crate::config::InstructionConfig;
+use crate::config::{InstructionConfig, refuse};
 use crate::error::Result;
 use crate::nn::{Linear, linear, linear_zero, ops};
+use crate::t5::{Features, T5Source};
 
 /// Shortest and longest group of letters, with the word's borders counted as letters.
 const GROUPS: std::ops::RangeInclusive<usize> = 3..=5;
+
+/// What is read of an instruction, before anything is learnt of it.
+#[derive(Clone, Debug)]
+pub enum Reader {
+    /// Letter groups, hashed into so many buckets.
+    Letters {
+        /// How many.
+        buckets: usize,
+    },
+    /// What a T5 makes of it.
+    T5(Arc<Features>),
+}
 
 /// Encodes instructions.
 #[derive(Clone, Debug)]
 pub struct InstructionEncoder {
     words: usize,
-    buckets: usize,
+    reader: Reader,
     table: Tensor,
     position: Tensor,
     up: Linear,
     down: Linear,
+}
+
+impl Reader {
+    /// The reader that a config names; the features that a T5 left are among the tensors of `vb`.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`](crate::ModelError::Config) for a T5 of which the folder alone is
+    /// stated.
+    pub fn new(config: &InstructionConfig, vb: &VarBuilder<'static>) -> Result<Self> {
+        match &config.t5 {
+            None => Ok(Self::Letters { buckets: config.buckets }),
+            Some(T5Source::Known(t5)) => {
+                Ok(Self::T5(Arc::new(Features::new(t5, config.words, vb))))
+            }
+            Some(T5Source::Folder(folder)) => Err(refuse(
+                "instruction.t5",
+                folder.display(),
+                "outside of a recipe it must be known by digest and width",
+            )),
+        }
+    }
+
+    /// Width of a row.
+    fn width(&self) -> usize {
+        match self {
+            Self::Letters { buckets } => *buckets,
+            Self::T5(features) => features.width(),
+        }
+    }
+
+    /// A row of length 1, or near it, for all words at once, then one for each; of missing words,
+    /// zeros.
+    ///
+    /// # Shapes
+    /// - returns: `(1 + words, width)`
+    fn rows(&self, instruction: &str, words: usize, device: &Device) -> Result<Tensor> {
+        match self {
+            Self::Letters { buckets } => {
+                let bags = bags(instruction, words, *buckets);
+                Ok(Tensor::from_vec(bags, (1 + words, *buckets), device)?)
+            }
+            Self::T5(features) => {
+                let tokens = features.of(instruction)?;
+                let (count, width) = tokens.dims2()?;
+                let rows = Tensor::cat(&[&tokens.mean_keepdim(0)?, &tokens], 0)?;
+                // As large as a word's bag, however large the features of this T5 are.
+                let rows = (ops::norm(&rows)? / (width as f64).sqrt())?;
+                Ok(rows.pad_with_zeros(0, 0, words.saturating_sub(count))?)
+            }
+        }
+    }
 }
 
 impl InstructionEncoder {
@@ -29,34 +97,38 @@ impl InstructionEncoder {
     ///
     /// # Errors
     /// A tensor error if the checkpoint lacks a tensor or has another shape.
-    pub fn new(config: &InstructionConfig, vb: &VarBuilder<'_>) -> Result<Self> {
-        let InstructionConfig { width, words, buckets } = *config;
+    pub fn new(config: &InstructionConfig, reader: &Reader, vb: &VarBuilder<'_>) -> Result<Self> {
+        let InstructionConfig { width, words, .. } = *config;
         let init = Init::Randn { mean: 0.0, stdev: 1.0 };
         Ok(Self {
             words,
-            buckets,
-            table: vb.get_with_hints((buckets, width), "table", init)?,
+            reader: reader.clone(),
+            table: vb.get_with_hints((reader.width(), width), "table", init)?,
             position: vb.get_with_hints((words + 1, width), "position", init)?,
             up: linear(width, 2 * width, &vb.pp("up"))?,
             down: linear_zero(2 * width, width, &vb.pp("down"))?,
         })
     }
 
-    /// Vectors of one instruction: first one that stands for the whole, then one a word; missing
-    /// words leave their place's own vector.
+    /// Says where the T5 is, if one reads, for instructions that training did not meet.
+    pub fn look_in(&self, folder: &Path) {
+        match &self.reader {
+            Reader::Letters { .. } => {}
+            Reader::T5(features) => features.look_in(folder),
+        }
+    }
+
+    /// Vectors of one instruction: first one that stands for the whole, then one a word (or token
+    /// of a T5); missing words leave their place's own vector.
     ///
     /// # Shapes
     /// - returns: `(1 + words, width)`
     ///
     /// # Errors
-    /// A tensor error.
+    /// A tensor error; where a T5 reads, as [`Features::of`].
     pub fn encode(&self, instruction: &str, device: &Device) -> Result<Tensor> {
-        let bags = Tensor::from_vec(
-            bags(instruction, self.words, self.buckets),
-            (self.words + 1, self.buckets),
-            device,
-        )?;
-        let x = (bags.matmul(&self.table)? + &self.position)?;
+        let rows = self.reader.rows(instruction, self.words, device)?;
+        let x = (rows.matmul(&self.table)? + &self.position)?;
         let hidden = ops::gelu(&self.up.forward(&ops::norm(&x)?)?)?;
         Ok((x + self.down.forward(&hidden)?)?)
     }
@@ -67,7 +139,7 @@ impl InstructionEncoder {
     /// - returns: `(instructions, width)`
     ///
     /// # Errors
-    /// A tensor error, also without an instruction.
+    /// As [`encode`](Self::encode), also without an instruction.
     pub fn pooled(&self, instructions: &[&str], device: &Device) -> Result<Tensor> {
         let mut distinct = instructions.to_vec();
         distinct.sort_unstable();
@@ -161,9 +233,10 @@ mod tests {
     #[test]
     fn instructions_keep_their_order_however_many_are_alike() {
         let variables = Variables::new(Seed::root(2));
-        let config = InstructionConfig { width: 8, words: 3, buckets: 32 };
+        let config = InstructionConfig { width: 8, words: 3, buckets: 32, t5: None };
         let vb = variables.builder(&Device::Cpu, &[]);
-        let encoder = InstructionEncoder::new(&config, &vb).unwrap();
+        let reader = Reader::new(&config, &vb).unwrap();
+        let encoder = InstructionEncoder::new(&config, &reader, &vb).unwrap();
         let texts = ["open the drawer", "close it", "open the drawer", "a", "close it"];
         let many = encoder.pooled(&texts, &Device::Cpu).unwrap().to_vec2::<f32>().unwrap();
         for (text, row) in texts.iter().zip(many) {

@@ -3,7 +3,8 @@
 //!
 //! # What this crate does
 //! - cuts episodes into chunks by their actions ([`partition`], LongScape's Algorithm 1);
-//! - turns frames into a few tokens and back ([`tokenizer`]);
+//! - turns frames into a few tokens and back ([`tokenizer`]), and instructions into a few vectors
+//!   ([`instruction`]), which a frozen T5 may read ([`t5`], for the feature of that name);
 //! - predicts proprioception from actions by a recurrent memory ([`state_model`]), which foresees
 //!   the coarse picture and success too ([`forecast`]), and pixels from context, actions and what
 //!   is predicted with one of four diffusion transformers ([`expert`], [`experts`], [`flow`]),
@@ -96,6 +97,7 @@ pub mod router;
 pub mod routing;
 pub mod state_model;
 pub mod statistics;
+pub mod t5;
 pub mod tokenizer;
 pub mod train;
 pub mod world;

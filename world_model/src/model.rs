@@ -12,7 +12,7 @@ use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
 use crate::expert::{Expert, ExpertShape};
 use crate::experts::Experts;
-use crate::instruction::InstructionEncoder;
+use crate::instruction::{InstructionEncoder, Reader};
 use crate::judge::Judge;
 use crate::partition::MAX_BASE_CHUNKS;
 use crate::router::{Router, RouterShape, pending_values};
@@ -49,7 +49,11 @@ impl WorldModel {
     /// # Errors
     /// [`ModelError::Config`] or [`ModelError::Size`] if config or rig cannot be used,
     /// [`ModelError::Tensor`] if a tensor is missing or has another shape.
-    pub fn new(config: &ModelConfig, embodiment: &Embodiment, vb: &VarBuilder<'_>) -> Result<Self> {
+    pub fn new(
+        config: &ModelConfig,
+        embodiment: &Embodiment,
+        vb: &VarBuilder<'static>,
+    ) -> Result<Self> {
         let shape = expert_shape(config, embodiment)?;
         let experts = (0..MAX_BASE_CHUNKS)
             .map(|index| Ok(Arc::new(Expert::new(shape, &vb.pp("experts").pp(index))?)))
@@ -65,13 +69,15 @@ impl WorldModel {
         config: &ModelConfig,
         embodiment: &Embodiment,
         experts: Experts,
-        vb: &VarBuilder<'_>,
+        vb: &VarBuilder<'static>,
     ) -> Result<Self> {
         let shape = expert_shape(config, embodiment)?;
         let (patches, coefficients) = (shape.patches, shape.coefficients);
         let layout = Layout::new(&config.tokens, &embodiment.cameras)?;
         let statistics = Statistics::new(embodiment, patches, coefficients, &vb.pp("statistics"))?;
         let words = config.instruction.width;
+        // Both encoders ask the same T5, which reads an instruction once.
+        let reader = Reader::new(&config.instruction, vb)?;
         let (actions, states) = (embodiment.actions.len(), embodiment.proprioception.len());
         let router = RouterShape {
             patches,
@@ -81,10 +87,14 @@ impl WorldModel {
         };
         Ok(Self {
             tokenizer: Tokenizer::new(&config.tokens, layout, &vb.pp("tokenizer"))?,
-            instruction: InstructionEncoder::new(&config.instruction, &vb.pp("instruction"))?,
+            instruction: InstructionEncoder::new(
+                &config.instruction,
+                &reader,
+                &vb.pp("instruction"),
+            )?,
             state: StateModel::new(
                 &config.state,
-                &config.instruction,
+                (&config.instruction, &reader),
                 &statistics,
                 &vb.pp("state"),
             )?,

@@ -11,7 +11,7 @@ use candle_nn::VarBuilder;
 use crate::config::{InstructionConfig, StateConfig};
 use crate::error::Result;
 use crate::forecast::{Forecast, Foreseen};
-use crate::instruction::InstructionEncoder;
+use crate::instruction::{InstructionEncoder, Reader};
 use crate::nn::ops::{self, repeat_rows};
 use crate::nn::{Gru, Linear, linear, linear_scaled};
 use crate::statistics::Statistics;
@@ -70,7 +70,7 @@ impl StateModel {
     /// A tensor error if the checkpoint lacks a tensor or has another shape.
     pub fn new(
         config: &StateConfig,
-        instruction: &InstructionConfig,
+        (instruction, reader): (&InstructionConfig, &Reader),
         statistics: &Statistics,
         vb: &VarBuilder<'_>,
     ) -> Result<Self> {
@@ -84,7 +84,7 @@ impl StateModel {
                     Ok(Scene {
                         image: linear(patches * coefficients, view, &vb.pp("image"))?,
                         summary: linear(view, scene, &vb.pp("summary"))?,
-                        words: InstructionEncoder::new(instruction, &vb.pp("words"))?,
+                        words: InstructionEncoder::new(instruction, reader, &vb.pp("words"))?,
                         instruction: linear(instruction.width, scene, &vb.pp("instruction"))?,
                     })
                 })
@@ -327,9 +327,10 @@ mod tests {
         let vb = variables.builder(&Device::Cpu, &["state."]);
         let statistics =
             Statistics::new(&rig, PATCHES, COEFFICIENTS, &vb.pp("statistics")).unwrap();
-        let words = InstructionConfig { width: 8, words: 3, buckets: 16 };
+        let words = InstructionConfig { width: 8, words: 3, buckets: 16, t5: None };
+        let words = (&words, &Reader::Letters { buckets: words.buckets });
         let config = StateConfig { width: 24, view: 15, scene: 5, forecast: 2 };
-        let model = StateModel::new(&config, &words, &statistics, &vb.pp("state")).unwrap();
+        let model = StateModel::new(&config, words, &statistics, &vb.pp("state")).unwrap();
         (variables, model)
     }
 

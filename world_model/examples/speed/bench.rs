@@ -12,6 +12,7 @@ use rehearse_scenarios::seed::Seed;
 use rehearse_world_model::config::ModelConfig;
 use rehearse_world_model::expert::{ChunkContext, ContextInput, Expert};
 use rehearse_world_model::flow;
+use rehearse_world_model::instruction::Reader;
 use rehearse_world_model::judge::JudgeInput;
 use rehearse_world_model::model::{WorldModel, expert_shape};
 use rehearse_world_model::nn::Variables;
@@ -311,9 +312,10 @@ impl StateTraining {
         let [episodes, steps] = EPISODES;
         let (variables, vb) = trainable(variables, "state.")?;
         let (config, statistics) = (&model.config, &model.statistics);
-        let (state, words) = (&config.state, &config.instruction);
+        let words = &config.instruction;
+        let reader = Reader::new(words, &vb)?;
         Ok(Self {
-            model: StateModel::new(state, words, statistics, &vb.pp("state"))?,
+            model: StateModel::new(&config.state, (words, &reader), statistics, &vb.pp("state"))?,
             first: draw("episodes first", &[episodes, patches, coefficients])?,
             state: draw("episodes state", &[episodes, states])?,
             actions: draw("episodes actions", &[episodes, steps, actions])?,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ModelConfig, refuse};
 use crate::error::{ModelError, Result};
+use crate::t5::T5Source;
 
 /// A training recipe, one TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,7 +161,7 @@ fn default_validate() -> usize {
 }
 
 impl TrainConfig {
-    /// Reads and checks a recipe.
+    /// Reads and checks a recipe. A T5 is looked for relative to the recipe's folder.
     ///
     /// # Errors
     /// [`ModelError::Io`], [`ModelError::ConfigSyntax`] with line and key, or
@@ -168,10 +169,15 @@ impl TrainConfig {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).map_err(ModelError::io("read the recipe", path))?;
-        let config: Self = toml::from_str(&text).map_err(|error| ModelError::ConfigSyntax {
+        let mut config: Self = toml::from_str(&text).map_err(|error| ModelError::ConfigSyntax {
             path: path.to_owned(),
             message: toml_error(&text, &error),
         })?;
+        if let (Some(T5Source::Folder(t5)), Some(own)) =
+            (&mut config.model.instruction.t5, path.parent())
+        {
+            *t5 = own.join(&*t5);
+        }
         config.validate()?;
         Ok(config)
     }

@@ -37,6 +37,7 @@ pub(crate) fn read_init(
         ("router.", theirs.router == *router && same_words),
         ("judge.", theirs.judge == *judge && same_words),
         ("instruction.", same_words),
+        ("t5.", same_words),
     ] {
         if !kept {
             tensors.retain(|name, _| !name.starts_with(part));

@@ -63,8 +63,7 @@ pub struct Verdicts {
 /// [`ModelError::Checkpoint`] if the training in the folder is not at its end; as
 /// [`train`](crate::train::train).
 pub fn left_out(job: Job<'_>, progress: &mut dyn Progress) -> Result<Vec<LeftOut>> {
-    let config = job.config;
-    let Opened { mut session, data, fingerprint, .. } =
+    let Opened { config, mut session, data, fingerprint, .. } =
         Opened::new(Job { resume: true, ..job }, progress)?;
     if !session.is_finished("judge") {
         return Err(ModelError::Checkpoint {
@@ -72,9 +71,9 @@ pub fn left_out(job: Job<'_>, progress: &mut dyn Progress) -> Result<Vec<LeftOut
             reason: "the training there is not at its end".to_owned(),
         });
     }
-    let model = model_of(config, &data, &session, &[])?;
+    let model = model_of(&config, &data, &session, &[])?;
     let predicted = Predicted::new(&model, &data, &session.folder)?;
-    let imagined = imagine_for_judge(config, &data, &predicted, &mut session, &fingerprint)?;
+    let imagined = imagine_for_judge(&config, &data, &predicted, &mut session, &fingerprint)?;
     let mix = imagined.as_ref().map(|imagined| (imagined, config.judge_imagined));
     let batch = config.judge.batch;
     let mut rest = session.variables.tensors();
@@ -98,7 +97,7 @@ pub fn left_out(job: Job<'_>, progress: &mut dyn Progress) -> Result<Vec<LeftOut
         if anew.variables.tensors().is_empty() {
             anew.variables.assign(&rest)?;
         }
-        let untaught = model_of(config, &data, &anew, &["judge."])?;
+        let untaught = model_of(&config, &data, &anew, &["judge."])?;
         let lesson = JudgeObjective::new(&untaught, &data, mix, batch, &outside);
         if !lesson.has_both_outcomes() {
             continue;

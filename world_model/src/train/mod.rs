@@ -16,6 +16,7 @@ mod episode;
 mod expert_stage;
 mod imagined;
 mod init;
+mod instructions;
 mod judge_stage;
 mod left_out;
 mod logs;

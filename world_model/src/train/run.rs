@@ -24,6 +24,7 @@ use crate::train::episode::LoggedEpisode;
 use crate::train::expert_stage::ExpertObjective;
 use crate::train::imagined::ImaginedEpisodes;
 use crate::train::init::read_init;
+use crate::train::instructions::{open_t5, read_instructions};
 use crate::train::judge_stage::{JudgeObjective, Scored, labels};
 use crate::train::logs::Logs;
 use crate::train::predicted::Predicted;
@@ -65,6 +66,8 @@ pub struct Job<'a> {
 
 /// A training whose data are at hand.
 pub(crate) struct Opened<'a> {
+    /// The recipe; a T5 is known by its digest.
+    pub config: TrainConfig,
     pub session: Session<'a>,
     pub data: Dataset,
     pub fingerprint: String,
@@ -77,6 +80,7 @@ impl<'a> Opened<'a> {
     pub fn new(job: Job<'_>, progress: &'a mut dyn Progress) -> Result<Self> {
         let Job { config, logs, init, folder, checkpoint: _, device, resume } = job;
         config.validate()?;
+        let (config, t5) = open_t5(config)?;
         let rig = logs.embodiment();
         expert_shape(&config.model, rig)?;
         let open = device.open()?;
@@ -84,9 +88,9 @@ impl<'a> Opened<'a> {
             .map_err(ModelError::io("make the training folder", folder))?;
         let seed = Seed::root(config.seed);
         let data_hash = hash_logs(logs)?;
-        let init = init.map(|path| read_init(path, config, rig, &open)).transpose()?;
+        let init = init.map(|path| read_init(path, &config, rig, &open)).transpose()?;
         let init_hash = init.as_ref().map(|(_, digest)| digest.clone());
-        let fingerprint = fingerprint(config, &data_hash, init_hash.as_deref())?;
+        let fingerprint = fingerprint(&config, &data_hash, init_hash.as_deref())?;
         let save_every = Duration::from_secs(config.save_secs);
         let mut session =
             Session::open(folder, &open, seed, fingerprint.clone(), save_every, resume, progress)?;
@@ -95,8 +99,11 @@ impl<'a> Opened<'a> {
         {
             session.variables.assign(&tensors)?;
         }
-        let data = prepare(config, logs, &mut session, &fingerprint)?;
-        Ok(Self { session, data, fingerprint, data_hash, init_hash })
+        if let Some(mut t5) = t5 {
+            read_instructions(&mut t5, config.model.instruction.words, logs, &mut session)?;
+        }
+        let data = prepare(&config, logs, &mut session, &fingerprint)?;
+        Ok(Self { config, session, data, fingerprint, data_hash, init_hash })
     }
 }
 
@@ -106,16 +113,16 @@ impl<'a> Opened<'a> {
 /// [`ModelError`]: a recipe, log, checkpoint or device that cannot be used;
 /// [`ModelError::Diverged`] with the last good state saved; files that cannot be written.
 pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Trained> {
-    let Job { config, checkpoint, device, .. } = job;
-    let Opened { mut session, data, fingerprint, data_hash, init_hash } =
+    let Job { checkpoint, device, .. } = job;
+    let Opened { config, mut session, data, fingerprint, data_hash, init_hash } =
         Opened::new(job, progress)?;
-    run_stages(config, &data, &mut session, &fingerprint)?;
+    run_stages(&config, &data, &mut session, &fingerprint)?;
     let frames = data.train.iter().map(|episode| episode.frames).sum();
     let record = TrainingRecord {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         data: data_hash,
         init: init_hash,
-        split: config.splits.train.clone(),
+        split: config.splits.train,
         episodes: data.train.len(),
         frames,
         seed: config.seed,

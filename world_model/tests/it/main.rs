@@ -7,4 +7,5 @@ mod checkpoint;
 mod parity;
 mod perception;
 mod rig;
+mod t5;
 mod training;
