@@ -69,6 +69,7 @@ def main():
     rng = np.random.default_rng(7)
     rates = np.clip(rng.normal(0.5, 0.2, (POLICIES, TASKS, 1)), 0.05, 0.95)
     successes = (rng.random((POLICIES, TASKS, TRIALS)) < rates).astype(float)
+    quarters = rng.binomial(4, np.broadcast_to(rates, successes.shape)) / 4
     credits = rng.beta(4 * rates, 4 * (1 - rates), (POLICIES, TASKS, TRIALS))
     cores = len(os.sched_getaffinity(0))
     print(f"{POLICIES} policies x {TASKS} tasks x {TRIALS} trials, {RESAMPLES} resamples, BCa, ")
@@ -76,7 +77,12 @@ def main():
     print("| outcomes | SciPy, s | here, s | times as fast | any statistic of indices, s | "
           "largest difference of ends |")
     print("|---|---:|---:|---:|---:|---:|")
-    for name, outcomes in [("success or failure", successes), ("partial credit", credits)]:
+    kinds = {
+        "success or failure": successes,
+        "credit in quarters": quarters,
+        "any credit": credits,
+    }
+    for name, outcomes in kinds.items():
         seconds, ends = with_scipy(outcomes)
         here = with_crate(program, outcomes)
         gap = np.abs(ends - np.array(here["ends"])).max()

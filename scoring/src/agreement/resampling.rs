@@ -9,7 +9,7 @@ use super::posterior::{MIN_POINTS, Point, draws};
 use super::reliability::{MIN_RELIABILITY, Rated, reliability};
 use super::summary::{raw_bias, raw_mae};
 use crate::bootstrap::{
-    Acceleration, Binomial, BootstrapError, Replicates, Stream, Tuples, jackknife, replicate,
+    Acceleration, AliasTable, BootstrapError, Replicates, Stream, Tuples, jackknife, replicate,
     resample,
 };
 use crate::interval::{Interval, IntervalMethod};
@@ -321,7 +321,7 @@ impl Rates {
 /// A cell's rate, drawn anew.
 enum Sampler {
     Fixed(f64),
-    Binomial { n: f64, binomial: Binomial },
+    Binomial { n: f64, binomial: AliasTable },
     Scores(Tuples),
 }
 
@@ -330,7 +330,7 @@ impl Sampler {
         match &measured.noise {
             Noise::Unknown => Self::Fixed(measured.rate),
             Noise::Trials(n) => {
-                Self::Binomial { n: *n as f64, binomial: Binomial::new(*n, measured.rate) }
+                Self::Binomial { n: *n as f64, binomial: AliasTable::binomial(*n, measured.rate) }
             }
             Noise::Scores(scores) => Self::Scores(Tuples::new(scores)),
         }

@@ -2,7 +2,7 @@
 
 use rehearse_scenarios::seed::Seed;
 
-use super::alias::Binomial;
+use super::alias::AliasTable;
 use super::error::BootstrapError;
 use super::indices::check_len;
 use super::replicates::{Acceleration, Replicates, check_resamples};
@@ -12,7 +12,8 @@ use crate::interval::Interval;
 
 /// `BCa` interval of the mean of `values`.
 ///
-/// Values that take only two levels, such as successes, cost one draw per resample.
+/// Values that lie in equal steps, such as successes or credits in quarters, cost one draw per
+/// resample.
 ///
 /// # Errors
 /// [`BootstrapError`]; [`BootstrapError::Constant`] where all values are equal.
@@ -72,10 +73,19 @@ pub fn stratified_proportion_bca(
     interval(&strata.collect::<Result<Vec<_>, _>>()?, resamples, level, seed)
 }
 
+/// Most steps from the lowest value to the highest.
+const MOST_STEPS: usize = 100;
+
+/// Most steps from the lowest sum to the highest: making their table then takes milliseconds.
+const MOST_STEPS_OF_SUMS: usize = 4_096;
+
+/// What a value may be off its step, of the range of all: credits such as 2/3 are rounded.
+const OFF_STEP: f64 = 1e-12;
+
 /// One stratum, ready to be resampled.
 enum Stratum {
-    /// `low` or `low + step`, the latter `upper` times of `n`.
-    TwoLevels { low: f64, step: f64, upper: u64, n: u64, binomial: Binomial },
+    /// `low + k × step`, `counts[k]` times of `n`; `sums` draws the sum of k over a resample.
+    Steps { low: f64, step: f64, counts: Vec<u64>, n: u64, sums: AliasTable },
     /// Any values.
     Values(Tuples),
 }
@@ -96,11 +106,10 @@ impl Stratum {
             low = low.min(value);
             high = high.max(value);
         }
-        if values.iter().any(|&value| value != low && value != high) {
-            return Ok(Self::Values(Tuples::new(values)));
-        }
-        let upper = values.iter().filter(|&&value| value != low).count() as u64;
-        Ok(Self::two_levels(low, high - low, upper, values.len() as u64))
+        Ok(match counts_of_steps(values, low, high) {
+            Some(counts) => Self::steps(low, high, counts),
+            None => Self::Values(Tuples::new(values)),
+        })
     }
 
     fn of_counts(successes: u64, trials: u64) -> Result<Self, BootstrapError> {
@@ -113,17 +122,29 @@ impl Stratum {
         if successes > trials {
             return Err(BootstrapError::Counts { successes, trials });
         }
-        Ok(Self::two_levels(0.0, 1.0, successes, trials))
+        Ok(Self::steps(0.0, 1.0, vec![trials - successes, successes]))
     }
 
-    fn two_levels(low: f64, step: f64, upper: u64, n: u64) -> Self {
-        let binomial = Binomial::new(n, upper as f64 / n as f64);
-        Self::TwoLevels { low, step, upper, n, binomial }
+    fn steps(low: f64, high: f64, counts: Vec<u64>) -> Self {
+        let n = counts.iter().sum::<u64>();
+        let sums = match counts[..] {
+            // Exact for any number of trials, of which a table of sums could not hold millions.
+            [_, upper] => AliasTable::binomial(n, upper as f64 / n as f64),
+            _ => {
+                let law: Vec<f64> = counts.iter().map(|&count| count as f64 / n as f64).collect();
+                AliasTable::sum(&law, n)
+            }
+        };
+        let step = (high - low) / (counts.len() - 1) as f64;
+        Self::Steps { low, step, counts, n, sums }
     }
 
     fn mean(&self) -> f64 {
         match self {
-            Self::TwoLevels { low, step, upper, n, .. } => low + step * (*upper as f64 / *n as f64),
+            Self::Steps { low, step, counts, n, .. } => {
+                let sum: u64 = (0..).zip(counts).map(|(k, count)| k * count).sum();
+                low + step * (sum as f64 / *n as f64)
+            }
             Self::Values(tuples) => {
                 tuples.values().iter().sum::<f64>() / tuples.values().len() as f64
             }
@@ -133,8 +154,8 @@ impl Stratum {
     #[inline]
     fn resampled_mean(&self, stream: &mut Stream) -> f64 {
         match self {
-            Self::TwoLevels { low, step, n, binomial, .. } => {
-                low + step * (binomial.draw(stream) as f64 / *n as f64)
+            Self::Steps { low, step, n, sums, .. } => {
+                low + step * (sums.draw(stream) as f64 / *n as f64)
             }
             Self::Values(tuples) => tuples.resampled_sum(stream) / tuples.values().len() as f64,
         }
@@ -144,12 +165,11 @@ impl Stratum {
     fn accelerate(&self, share: f64, acceleration: &mut Acceleration) {
         let mean = self.mean();
         match self {
-            Self::TwoLevels { low, step, upper, n, .. } => {
+            Self::Steps { low, step, counts, n, .. } => {
                 let others = (*n as f64 - 1.0).max(1.0);
-                let without = |value: f64| share * (mean - value) / others;
-                let pairs =
-                    [(without(*low), (n - upper) as f64), (without(low + step), *upper as f64)];
-                acceleration.add_sample(pairs.into_iter());
+                let without = |k: usize| share * (mean - (low + step * k as f64)) / others;
+                let levels = counts.iter().enumerate();
+                acceleration.add_sample(levels.map(|(k, &count)| (without(k), count as f64)));
             }
             Self::Values(tuples) => {
                 let values = tuples.values();
@@ -159,6 +179,27 @@ impl Stratum {
             }
         }
     }
+}
+
+/// How many of `values`, from `low` to `high`, lie at each step of the fewest equal steps that hold
+/// them all; `None` where it would take too many.
+fn counts_of_steps(values: &[f64], low: f64, high: f64) -> Option<Vec<u64>> {
+    let range = high - low;
+    let place = |value: f64, steps: usize| {
+        if range == 0.0 {
+            return Some(0);
+        }
+        let place = (value - low) / range * steps as f64;
+        ((place - place.round()).abs() <= OFF_STEP * steps as f64).then(|| place.round() as usize)
+    };
+    let few = |&steps: &usize| steps == 1 || steps * values.len() <= MOST_STEPS_OF_SUMS;
+    (1..=MOST_STEPS).take_while(few).find_map(|steps| {
+        let mut counts = vec![0; steps + 1];
+        for &value in values {
+            counts[place(value, steps)?] += 1;
+        }
+        Some(counts)
+    })
 }
 
 fn interval(
@@ -207,8 +248,9 @@ mod tests {
     fn each_path_agrees_with_resampled_indices() {
         let smooth: Vec<f64> = (0..30).map(|i| f64::from(i * i) / 900.0).collect();
         let binary: Vec<f64> = (0..30).map(|i| f64::from(u8::from(i % 4 == 0))).collect();
+        let thirds: Vec<f64> = (0..30).map(|i| f64::from(i * i % 4) / 3.0).collect();
         // Rates of 30 trials move in steps of 1/30, so their quantiles may be one step apart.
-        for (values, tolerance) in [(smooth, 0.011), (binary, 0.034)] {
+        for (values, tolerance) in [(smooth, 0.011), (thirds, 0.012), (binary, 0.034)] {
             let mean = |places: &[u32]| {
                 places.iter().map(|&i| values[i as usize]).sum::<f64>() / places.len() as f64
             };
@@ -216,6 +258,22 @@ mod tests {
             let fast = mean_bca(&values, RESAMPLES, 0.9, Seed::root(2)).unwrap();
             close(fast, slow, tolerance);
         }
+    }
+
+    #[test]
+    fn the_fewest_steps_that_hold_all_values() {
+        let thirds = [0.0, 1.0, 2.0 / 3.0, 1.0 / 3.0, 1.0];
+        assert_eq!(counts_of_steps(&thirds, 0.0, 1.0), Some(vec![1, 1, 1, 2]));
+        // Half and three quarters of a credit, none of it: steps of a quarter from 0 to ¾.
+        assert_eq!(counts_of_steps(&[0.75, 0.0, 0.5], 0.0, 0.75), Some(vec![1, 0, 1, 1]));
+        assert_eq!(counts_of_steps(&[-2.0, 5.0], -2.0, 5.0), Some(vec![1, 1]));
+        assert_eq!(counts_of_steps(&[0.4; 3], 0.4, 0.4), Some(vec![3, 0]));
+        assert_eq!(counts_of_steps(&[0.0, 2.0_f64.sqrt() / 2.0, 1.0], 0.0, 1.0), None);
+        // Success and failure stay two levels however many there are.
+        let many: Vec<f64> = (0..10_000).map(|i| f64::from(i % 2)).collect();
+        assert_eq!(counts_of_steps(&many, 0.0, 1.0), Some(vec![5_000, 5_000]));
+        let quarters: Vec<f64> = (0..10_000).map(|i| f64::from(i % 5) / 4.0).collect();
+        assert_eq!(counts_of_steps(&quarters, 0.0, 1.0), None);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! [`bca`], [`percentile`] and [`basic`] take any statistic of resampled indices. Means and
 //! proportions have paths of their own ([`mean_bca`], [`proportion_bca`] and their stratified
 //! forms), which draw the same distribution with far less work: the successes in a resample of
-//! `n` trials with `s` successes are binomial, so one draw replaces `n`.
+//! `n` trials with `s` successes are binomial, so one draw replaces `n`; likewise for the sum of
+//! credits in equal steps.
 //!
 //! Every resample has a stream of its own, keyed by the seed and the resample's number, so a
 //! result is the same at any number of threads.
@@ -26,7 +27,7 @@ pub use indices::{basic, bca, percentile, resample};
 pub use means::{mean_bca, proportion_bca, stratified_mean_bca, stratified_proportion_bca};
 pub use replicates::{Acceleration, Replicates};
 
-pub(crate) use alias::Binomial;
+pub(crate) use alias::AliasTable;
 pub(crate) use indices::jackknife;
 pub(crate) use stream::{Stream, replicate};
 pub(crate) use tuples::Tuples;
