@@ -33,7 +33,8 @@ pub struct LogSettings {
     pub version: Version,
     /// How the videos are compressed. Default: AV1.
     pub codec: Codec,
-    /// Quality of the videos: see [`VideoSettings::crf`]. Default: 30.
+    /// Quality of the videos: see [`VideoSettings::crf`]. Default:
+    /// [`VideoSettings::CLEAR_CRF`].
     pub crf: u8,
     /// Frames from one key frame to the next: see [`VideoSettings::gop`]. Default: 2.
     pub gop: u32,
@@ -50,7 +51,7 @@ impl Default for LogSettings {
         Self {
             version: Version::V30,
             codec: Codec::Av1,
-            crf: 30,
+            crf: VideoSettings::CLEAR_CRF,
             gop: 2,
             data_file_mb: 100,
             video_file_mb: 200,

@@ -14,16 +14,6 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The quality at which compression leaves what matters: that of LeRobot for AV1, and for
-    /// H.264, which wants lower numbers, what is called visually lossless. At 30 it takes more from
-    /// a picture of 128 × 128 than an object that stands a centimetre further adds.
-    pub fn usual_crf(&self) -> u8 {
-        match self {
-            Self::H264 => 18,
-            Self::Av1 | Self::Other(_) => 30,
-        }
-    }
-
     /// The name that `FFmpeg` and the `info.json` of a `LeRobotDataset` give it: `av1`, `h264`,
     /// `hevc`, `vp9`.
     pub fn name(&self) -> &str {

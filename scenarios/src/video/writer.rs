@@ -39,6 +39,13 @@ pub struct VideoSettings {
 }
 
 impl VideoSettings {
+    /// The quality, of either codec, at which compression leaves what matters in small pictures.
+    ///
+    /// At `LeRobot`'s 30 it takes more from a picture of 128 × 128 than an object that stands a
+    /// centimetre further adds. Rendered scenes of that size kept 33.3 to 34.5 dB in AV1 at 18 and
+    /// 31.7 to 32.8 dB at 30, for half the bytes; H.264 at 18 is as large as AV1 at 18.
+    pub const CLEAR_CRF: u8 = 18;
+
     /// `LeRobot`'s settings: AV1, quality 30, a key frame every second frame.
     pub const fn new(height: u32, width: u32, rate: Rate) -> Self {
         Self { codec: Codec::Av1, height, width, rate, crf: 30, gop: 2 }
