@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rehearse_scenarios::embodiment::{Embodiment, GripperPolarity};
 use rehearse_scenarios::episode::Episode;
+use rehearse_scenarios::syntax::toml_error;
 use serde::{Deserialize, Serialize};
 
 /// What there is to reach on the way to a task's success, one TOML file.
@@ -116,9 +117,10 @@ impl Rubric {
     /// [`RubricError::Invalid`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, RubricError> {
         let document = toml::Deserializer::parse(text)
-            .map_err(|error| RubricError::invalid(path, ".", error.message()))?;
+            .map_err(|error| RubricError::invalid(path, ".", toml_error(text, &error)))?;
         let rubric: Self = serde_path_to_error::deserialize(document).map_err(|error| {
-            RubricError::invalid(path, error.path().to_string(), error.inner().message())
+            let message = toml_error(text, error.inner());
+            RubricError::invalid(path, error.path().to_string(), message)
         })?;
         rubric.validate().map_err(|(key, message)| RubricError::invalid(path, key, message))?;
         Ok(rubric)
@@ -396,6 +398,8 @@ mod tests {
             let expected = format!("the rubric door.toml: {expected}");
             assert!(message.starts_with(&expected), "for {to:?}: {message}");
         }
+        let torn = Rubric::parse("# a door\n[[criterion", "door.toml".as_ref()).unwrap_err();
+        assert!(torn.to_string().ends_with("(line 2)"), "{torn}");
         assert!(Rubric::parse("", "door.toml".as_ref()).is_err());
         assert!(Rubric::parse("criterion = []", "door.toml".as_ref()).is_err());
     }

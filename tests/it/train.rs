@@ -64,6 +64,9 @@ fn a_log_becomes_a_checkpoint_whose_curves_can_be_seen() {
     let viewed = rehearse(["view", &place.path("training")]);
     assert_eq!(viewed.code, 0, "{viewed:?}");
     assert_eq!(&fs::read(place.path("training/curves.rrd")).unwrap()[..3], b"RRF");
+    let of_no_trial = rehearse(["view", &place.path("training"), "--trial", "a"]);
+    assert_eq!(of_no_trial.code, 2, "{of_no_trial:?}");
+    assert!(of_no_trial.stderr.contains("leave --trial out"), "{of_no_trial:?}");
 
     let logs = root().join("examples/metaworld/courses").display().to_string();
     let replayed = rehearse(["fidelity", &checkpoint, "--logs", &logs, "--format", "json"]);

@@ -1,11 +1,15 @@
 //! `rehearse train`.
 
+#[cfg(feature = "rerun")]
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use rehearse_scenarios::log::RobotLog;
 use rehearse_world_model::device::DeviceChoice;
+#[cfg(feature = "rerun")]
+use rehearse_world_model::train::read_curves;
 use rehearse_world_model::train::{CurvePoint, Job, Logs, Progress, TrainConfig, left_out, train};
 
 use crate::cli::{ExitStatus, Printer};
@@ -71,7 +75,7 @@ impl TrainArgs {
             printer,
             #[cfg(feature = "rerun")]
             curves: self.rerun.map(Destination::Viewer).and_then(|viewer| {
-                let opened = Curves::open(&folder.display().to_string(), &viewer);
+                let opened = curves(&folder, &viewer, resume);
                 opened.map_err(|error| unseen(printer, &error)).ok()
             }),
         };
@@ -92,6 +96,15 @@ impl TrainArgs {
         printer.data(&trained.checkpoint.display().to_string())?;
         Ok(ExitStatus::Success)
     }
+}
+
+/// The curves of the training in `folder`, from its beginning where it is resumed.
+#[cfg(feature = "rerun")]
+fn curves(folder: &Path, viewer: &Destination, resume: bool) -> Result<Curves, VizError> {
+    let mut curves = Curves::open(&folder.display().to_string(), viewer)?;
+    let before = read_curves(folder).filter(|_| resume).unwrap_or_default();
+    before.iter().try_for_each(|point| curves.add(point))?;
+    Ok(curves)
 }
 
 /// A viewer that cannot be reached, or goes away, stops no training.

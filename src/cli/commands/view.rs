@@ -44,6 +44,12 @@ impl ViewArgs {
             None => Destination::File(save.unwrap_or_else(|| folder.join(name))),
         };
         let destination = if let Some(points) = read_curves(&folder) {
+            if trial.is_some() {
+                bail!(
+                    "{} is the folder of a training, which has no trials: leave --trial out",
+                    folder.display()
+                );
+            }
             let destination = destination("curves.rrd");
             let mut curves = Curves::open(&folder.display().to_string(), &destination)?;
             points.iter().try_for_each(|point| curves.add(point))?;
