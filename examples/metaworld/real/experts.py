@@ -28,7 +28,13 @@ SCRIPTS: dict[str, Any] = {
     "door-open-v3": policies.SawyerDoorOpenV3Policy,
     "pick-place-v3": policies.SawyerPickPlaceV3Policy,
 }
-BEHAVIOURS = ("expert", "gain0.5", "noise0.3", "noise0.6", "noise1.0", "eps0.3", "eps0.6")
+BEHAVIOURS = (
+    "expert",
+    *("gain0.5", "noise0.3", "noise0.6", "noise1.0", "eps0.3", "eps0.6"),
+    *("objbias0.01", "objbias0.02", "objbias0.04", "objbias0.08"),
+)
+OBJECT = slice(4, 7)
+"""Where the position of the object to be grasped or pushed lies in Meta-World's observation."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,16 @@ class Behaviour:
     """Standard deviation of normal noise on every channel."""
     eps: float = 0.0
     """Probability of an action drawn evenly from the bounds instead."""
+    objbias: float = 0.0
+    """Standard deviation in metres, along each axis, of how far beside the object it aims
+    throughout a trial: near misses, and successes that only just were none."""
 
     @classmethod
     def named(cls, name: str) -> Behaviour:
-        """Reads `expert`, `gain0.5`, `noise0.3` and their like."""
+        """Reads `expert`, `gain0.5`, `noise0.3`, `objbias0.02` and their like."""
         if name == "expert":
             return cls()
-        found = re.fullmatch(r"(gain|noise|eps)(\d+(?:\.\d+)?)", name)
+        found = re.fullmatch(r"(gain|noise|eps|objbias)(\d+(?:\.\d+)?)", name)
         if found is None:
             raise ValueError(f"no behaviour {name!r}; there are {BEHAVIOURS}")
         return cls(**{found[1]: float(found[2])})
@@ -60,12 +69,15 @@ class Expert:
         """Acts in whichever of `rooms` it is shown."""
         self._rooms = rooms
         self._behaviour = behaviour
-        self._random = np.random.default_rng(0)
+        self.reset(seed=0)
         self._scripts = {task: script() for task, script in SCRIPTS.items()}
 
     def reset(self, *, seed: int) -> None:
         """Begins a trial; the same seed gives the same noise."""
         self._random = np.random.default_rng(seed)
+        # From a generator of its own: the noise is the same whatever it aims at.
+        beside = np.random.default_rng((seed, 1)).standard_normal(3)
+        self._beside = self._behaviour.objbias * beside
 
     def infer(self, obs: dict[str, Any]) -> dict[str, npt.NDArray[np.float32]]:
         """The next action; raises `LookupError` if no simulator showed this observation."""
@@ -74,7 +86,9 @@ class Expert:
     def act(self, room: MetaWorld) -> npt.NDArray[np.float32]:
         """The next action in `room`, of shape (4,), within [-1, 1]."""
         how = self._behaviour
-        action = np.clip(self._scripts[room.task].get_action(room.full), -1.0, 1.0)
+        seen = room.full.copy()
+        seen[OBJECT] += self._beside
+        action = np.clip(self._scripts[room.task].get_action(seen), -1.0, 1.0)
         action[:3] *= how.gain
         action += how.noise * self._random.standard_normal(4)
         if self._random.random() < how.eps:

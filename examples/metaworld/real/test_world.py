@@ -60,6 +60,21 @@ def test_the_expert_succeeds_and_idleness_does_not(env: MetaWorld) -> None:
     assert any(env.step(expert.act(env))[4]["success"] for _ in range(110))
 
 
+def test_an_expert_that_aims_beside_the_object_ends_beside_it(env: MetaWorld) -> None:
+    hands = {}
+    for seed in (1, 1, 2):
+        expert = Expert([env], Behaviour.named("objbias0.04"))
+        expert.reset(seed=seed)
+        env.reset(seed=0)
+        state = np.zeros(4)
+        for _ in range(60):
+            state = env.step(expert.act(env))[0]
+        if seed in hands:
+            assert np.array_equal(hands[seed], state), "the same seed aims at the same place"
+        hands[seed] = state
+    assert np.linalg.norm(hands[1][:3] - hands[2][:3]) > 0.005
+
+
 def test_actions_move_the_hand_along_their_axes_and_close_the_gripper() -> None:
     env = MetaWorld("drawer-open-v3")
     for axis in range(3):
