@@ -1,6 +1,5 @@
 //! A run from its plan to its table.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,7 +78,7 @@ pub fn conduct(
     onlooker: &mut dyn Onlooker,
 ) -> Result<Finished, RunError> {
     let Conduct { out, resume, keep_episodes, device, patience, settle: until } = conduct;
-    if plan.trials.is_empty() {
+    if plan.is_empty() {
         return Err(RunError::NotSupported {
             what: format!("part {}, which holds no trial,", plan.shard),
             advice: "cut the suite into fewer parts",
@@ -133,12 +132,12 @@ pub fn conduct(
     let events = RunEvents::declare(session, &plan.suite.name).map_err(|source| {
         RunError::Bridge { what: "the listeners of the run".to_owned(), source }
     })?;
-    onlooker.starts(plan, &rig, folder.entries().len());
+    onlooker.starts(plan, &rig, folder.ended());
     let mut follow = until.map(|options| Follow::new(plan, options)).transpose()?;
     let mut settled = settle::read(out)?.is_some();
     if let Some(follow) = &mut follow {
-        for entry in folder.entries().values() {
-            settled |= follow.sees_settled(entry)?;
+        for entry in folder.entries()? {
+            settled |= follow.sees_settled(&entry?)?;
         }
     }
     if settled {
@@ -149,8 +148,6 @@ pub fn conduct(
         .as_ref()
         .map(|learned| Witness::new(learned, log.as_ref(), &plan.suite.trust))
         .transpose()?;
-    let by_id: BTreeMap<&str, &Trial> =
-        plan.trials.iter().map(|trial| (trial.id.as_str(), trial)).collect();
     let in_flight = in_flight(capacity, policies.len())?;
     let watches: Vec<Stopwatch> = policies.iter().map(|_| Stopwatch::default()).collect();
     let lanes = policies
@@ -174,8 +171,8 @@ pub fn conduct(
             Ok(())
         }
         Event::Ended { trial, episode, remark, .. } => {
-            if let Some(planned) = by_id.get(trial.id.as_str()) {
-                let mut entry = entry_of(planned, plan, &starts, &hand, &episode);
+            if let Some(planned) = plan.suite.find(&trial.id) {
+                let mut entry = entry_of(&planned, plan, &starts, &hand, &episode);
                 entry.remark = remark;
                 credit.give(&mut entry, &yardsticks, &episode);
                 entry.evidence = witness.as_ref().map(|witness| witness.evidence(&episode));
@@ -185,7 +182,7 @@ pub fn conduct(
                     settled = true;
                     cancel.cancel();
                 }
-                folder.add(entry.clone(), &episode)?;
+                folder.add(&entry, &episode)?;
                 events.publish(entry.line()?);
                 onlooker.ended(&entry, &episode);
             }
@@ -215,7 +212,7 @@ pub fn conduct(
     if trials > 0 {
         timing::note(out, &cost)?;
     }
-    let missing = plan.trials.len() - folder.entries().len();
+    let missing = plan.len() - folder.ended();
     if missing > 0 && !settled {
         return Ok(Finished { table: None, summary, missing, settled });
     }
@@ -272,17 +269,16 @@ fn lane(
     starts: &Arc<Starts>,
 ) -> Lane {
     let entry = &plan.suite.policies[index];
-    let left: Vec<Trial> = plan
-        .trials
-        .iter()
-        .filter(|trial| trial.policy == index && !folder.has(trial.id.as_str()))
-        .cloned()
-        .collect();
+    let ended = |place| plan.suite.trial(place).is_some_and(|trial| folder.has(trial.id.as_str()));
+    // By their places alone: a trial is expanded when its turn comes.
+    let left: Vec<u64> = plan.places_of(index).filter(|&place| !ended(place)).collect();
     let execute = entry.execute.map_or(policy.info().chunk, |execute| execute as usize);
     let (suite, starts) = (Arc::new(plan.suite.clone()), Arc::clone(starts));
     let replayed = matches!(suite.world, WorldSource::Replay {}).then(|| starts.episodes());
-    let trials =
-        left.into_iter().map(move |trial| to_loop(&trial, &suite, &starts, replayed.as_deref()));
+    let trials = left.into_iter().filter_map(move |place| {
+        let trial = suite.trial(place)?;
+        Some(to_loop(&trial, &suite, &starts, replayed.as_deref()))
+    });
     Lane { latency: latency(entry), ..Lane::new(policy, execute, trials) }
 }
 

@@ -1,7 +1,7 @@
 //! Which trials are imagined a second time, and that they are.
 
 use rehearse_scenarios::seed::Seed;
-use rehearse_scenarios::suite::{Suite, Trial};
+use rehearse_scenarios::suite::Suite;
 
 use super::conduct::to_loop;
 use super::starts::Starts;
@@ -24,28 +24,29 @@ pub(super) fn sample(
     policies: &[PolicyRecord],
     folder: &mut RunFolder,
 ) -> Result<(), RunError> {
-    let left: Vec<&Trial> = plan
-        .trials
-        .iter()
-        .filter(|trial| is_drawn(&plan.suite, trial.id.as_str()))
-        .filter(|trial| !folder.draws().contains_key(trial.id.as_str()))
-        .filter(|trial| {
-            let ended = folder.entries().get(trial.id.as_str());
-            ended.is_some_and(|entry| entry.outcome != "void" && entry.length > 0)
-        })
-        .collect();
+    let mut left = vec![];
+    for trial in plan.trials() {
+        let id = trial.id.as_str();
+        if !is_drawn(&plan.suite, id) || folder.draws().contains_key(id) {
+            continue;
+        }
+        if let Some(ended) = folder.entry(id)?
+            && ended.outcome != "void"
+            && ended.length > 0
+        {
+            left.push((trial, beyond(&ended.outcome)));
+        }
+    }
     let rule = rule_of(&plan.suite.judge);
     for some in left.chunks(BATCH) {
         let mut jobs = vec![];
-        for trial in some {
+        for (trial, beyond) in some {
             if let Some(first) = folder.waiting(trial.id.as_str())? {
                 let entry = &plan.suite.policies[trial.policy];
                 let chunk = policies.get(trial.policy).map_or(1, |policy| policy.chunk);
                 let execute = entry.execute.map_or(chunk, |execute| execute as usize);
-                let ended = folder.entries().get(trial.id.as_str());
-                let beyond = ended.map_or(0, |entry| beyond(&entry.outcome));
                 let trial = to_loop(trial, &plan.suite, starts, None);
-                jobs.push(Job { trial, first, execute, beyond });
+                jobs.push(Job { trial, first, execute, beyond: *beyond });
             }
         }
         if !jobs.is_empty() {

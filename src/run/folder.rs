@@ -1,28 +1,21 @@
 //! The run directory, and nobody else's hand in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ndarray::Array2;
 use rehearse_scenarios::embodiment::Embodiment;
 use rehearse_scenarios::episode::Episode;
-use rehearse_scenarios::log::{
-    Column, Dtype, EpisodeEnd, Feature, Frame, LogSettings, LogWriter, TrialRow,
-};
 use rehearse_scenarios::suite::TrustEntry;
-use rehearse_scenarios::video::Codec;
 use rehearse_scoring::trial::{ExtraColumn, Trial, TrialTable, Verdict, write_parquet_with};
 
+use super::dataset::Dataset;
 use super::journal::{Entry, Journal};
 use super::manifest::Manifest;
-use super::rollouts::Rollout;
 use super::spool::{Spool, Waiting};
-use super::trust::{Again, Evidence, read_draws, write_draws};
+use super::trust::{Again, Evidence, Outside, read_draws, write_draws};
 use super::{Plan, RunError, Shard};
-
-/// The column of the dataset that holds the world's belief after each action.
-pub const BELIEF: &str = "next.success_belief";
 
 /// The folder that episodes wait in; the parts of a sharded run keep it, to be merged.
 pub(super) const WAITING: &str = "episodes.waiting";
@@ -34,7 +27,6 @@ pub struct RunFolder {
     path: PathBuf,
     journal: Journal,
     spool: Option<Spool>,
-    entries: BTreeMap<String, Entry>,
     draws: BTreeMap<String, Again>,
     /// Held as long as the folder is open; the system lets it go with the process.
     _lock: File,
@@ -67,7 +59,7 @@ impl RunFolder {
                 .map_err(|error| RunError::damaged(&manifest_path, error))?;
             write_whole(&manifest_path, &text)?;
         }
-        let (journal, entries) = Journal::open(&path.join("events.jsonl"))?;
+        let journal = Journal::open(&path.join("events.jsonl"))?;
         let finished = path.join("trials.parquet").exists();
         let waiting = path.join(WAITING);
         if finished && manifest.shard == Shard::WHOLE.to_string() && waiting.exists() {
@@ -76,7 +68,7 @@ impl RunFolder {
         }
         let spool = if keep_episodes && !finished { Some(Spool::open(waiting)?) } else { None };
         let draws = read_draws(path)?;
-        Ok(Self { path: path.to_owned(), journal, spool, entries, draws, _lock: lock })
+        Ok(Self { path: path.to_owned(), journal, spool, draws, _lock: lock })
     }
 
     /// The run directory's path.
@@ -86,25 +78,39 @@ impl RunFolder {
 
     /// Whether a trial has ended, in this process or in one before.
     pub fn has(&self, trial: &str) -> bool {
-        self.entries.contains_key(trial)
+        self.journal.has(trial)
     }
 
-    /// How the trials ended so far, by id.
-    pub const fn entries(&self) -> &BTreeMap<String, Entry> {
-        &self.entries
+    /// Number of trials that have ended.
+    pub fn ended(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// How a trial ended, if it has.
+    ///
+    /// # Errors
+    /// [`RunError::File`], [`RunError::Damaged`].
+    pub fn entry(&self, trial: &str) -> Result<Option<Entry>, RunError> {
+        self.journal.entry(trial)
+    }
+
+    /// How the trials ended so far, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`RunError::File`], [`RunError::Damaged`]; each line is read when it is asked for.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Result<Entry, RunError>>, RunError> {
+        self.journal.entries()
     }
 
     /// Stores how a trial ended, its episode first.
     ///
     /// # Errors
     /// [`RunError::File`].
-    pub fn add(&mut self, entry: Entry, episode: &Episode) -> Result<(), RunError> {
+    pub fn add(&mut self, entry: &Entry, episode: &Episode) -> Result<(), RunError> {
         if let Some(spool) = &self.spool {
             spool.put(&entry.trial, episode)?;
         }
-        self.journal.add(&entry)?;
-        self.entries.insert(entry.trial.clone(), entry);
-        Ok(())
+        self.journal.add(entry)
     }
 
     /// The stored episode of a trial that has ended, as long as the run has not.
@@ -128,13 +134,11 @@ impl RunFolder {
     }
 
     /// Takes over a trial of another run directory, with its episode if one waits there.
-    pub(super) fn adopt(&mut self, entry: Entry, from: Option<&Spool>) -> Result<(), RunError> {
+    pub(super) fn adopt(&mut self, entry: &Entry, from: Option<&Spool>) -> Result<(), RunError> {
         if let (Some(spool), Some(from)) = (&self.spool, from) {
             spool.copy(&entry.trial, from)?;
         }
-        self.journal.add(&entry)?;
-        self.entries.insert(entry.trial.clone(), entry);
-        Ok(())
+        self.journal.add(entry)
     }
 
     /// Writes the table of trials and the dataset of episodes, in the order of their ids, and
@@ -144,14 +148,27 @@ impl RunFolder {
     /// [`RunError::Table`], [`RunError::Log`], [`RunError::File`].
     pub fn finish(mut self, plan: &Plan, rig: &Embodiment) -> Result<TrialTable, RunError> {
         let spool = self.spool.take();
-        if let Some(spool) = &spool {
-            write_episodes(&self.path.join("episodes"), rig, &self.entries, spool)?;
+        let mut episodes = match &spool {
+            Some(spool) => Some(Dataset::new(self.path.join("episodes"), rig, spool)?),
+            None => None,
+        };
+        let (mut trials, mut names) = (Vec::with_capacity(self.ended()), Names::default());
+        let mut extra = Columns::default();
+        for entry in self.entries()? {
+            let entry = entry?;
+            if let Some(episodes) = &mut episodes {
+                episodes.add(&entry)?;
+            }
+            extra.add(&entry, self.draws.get(&entry.trial), &plan.suite.trust);
+            trials.push(credited(&entry, &mut names));
         }
-        let table = credited(&self.entries)?;
+        if let Some(episodes) = episodes {
+            episodes.finish()?;
+        }
+        let table = TrialTable::new(trials, "the run")?;
         let path = self.path.join("trials.parquet");
-        let extra = self.extra_columns(&plan.suite.trust);
         let mut bytes = vec![];
-        write_parquet_with(&table, &extra, &mut bytes, &path.display().to_string())?;
+        write_parquet_with(&table, &extra.finish(), &mut bytes, &path.display().to_string())?;
         write_whole(&path, &bytes)?;
         // Not before the table is there: a process that is killed here begins both anew.
         if let Some(spool) = spool
@@ -163,42 +180,59 @@ impl RunFolder {
     }
 }
 
-impl RunFolder {
-    /// What the table of trials holds of their evidence; nothing where no trial has any.
-    fn extra_columns(&self, bounds: &TrustEntry) -> Vec<(&'static str, ExtraColumn)> {
-        if self.entries.values().all(|entry| entry.evidence.is_none()) {
+/// What the table of trials holds of their evidence, row by row.
+#[derive(Default)]
+struct Columns {
+    outside: Vec<Option<Vec<&'static str>>>,
+    numbers: [Vec<Option<f64>>; 3],
+    second: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn add(&mut self, entry: &Entry, again: Option<&Again>, bounds: &TrustEntry) {
+        let evidence = entry.evidence;
+        self.outside.push(evidence.map(|evidence| {
+            let outside = evidence.outside(bounds, &entry.outcome, again);
+            outside.into_iter().map(Outside::as_str).collect()
+        }));
+        let numbers: [fn(Evidence) -> Option<f32>; 3] =
+            [|e| e.expected_error, |e| e.start_distance, |e| e.action_distance];
+        for (column, number) in self.numbers.iter_mut().zip(numbers) {
+            column.push(evidence.and_then(number).map(f64::from));
+        }
+        self.second.push(again.map(|again| again.outcome.clone()));
+    }
+
+    /// Nothing where no trial has any.
+    fn finish(self) -> Vec<(&'static str, ExtraColumn)> {
+        let Self { outside, numbers: [error, start, action], second } = self;
+        if outside.iter().all(Option::is_none) {
             return vec![];
         }
-        let outside: Vec<Option<Vec<&str>>> = self
-            .entries
-            .values()
-            .map(|entry| {
-                let again = self.draws.get(&entry.trial);
-                let outside = entry.evidence?.outside(bounds, &entry.outcome, again);
-                Some(outside.into_iter().map(super::trust::Outside::as_str).collect())
-            })
-            .collect();
-        let number = |of: fn(&Evidence) -> Option<f32>| {
-            let values = self.entries.values();
-            ExtraColumn::Number(
-                values.map(|e| e.evidence.as_ref().and_then(of).map(f64::from)).collect(),
-            )
-        };
-        let draws = self.entries.keys().map(|id| Some(self.draws.get(id)?.outcome.clone()));
+        let trusted = outside.iter().map(|outside| Some(outside.as_ref()?.is_empty())).collect();
+        let reasons = outside.iter().map(|outside| Some(outside.as_ref()?.join(" "))).collect();
         vec![
-            (
-                "trusted",
-                ExtraColumn::Flag(outside.iter().map(|o| Some(o.as_ref()?.is_empty())).collect()),
-            ),
-            (
-                "outside",
-                ExtraColumn::Text(outside.iter().map(|o| Some(o.as_ref()?.join(" "))).collect()),
-            ),
-            ("expected_error", number(|evidence| evidence.expected_error)),
-            ("start_distance", number(|evidence| evidence.start_distance)),
-            ("action_distance", number(|evidence| evidence.action_distance)),
-            ("second_outcome", ExtraColumn::Text(draws.collect())),
+            ("trusted", ExtraColumn::Flag(trusted)),
+            ("outside", ExtraColumn::Text(reasons)),
+            ("expected_error", ExtraColumn::Number(error)),
+            ("start_distance", ExtraColumn::Number(start)),
+            ("action_distance", ExtraColumn::Number(action)),
+            ("second_outcome", ExtraColumn::Text(second)),
         ]
+    }
+}
+
+/// Names that many trials share, each kept once.
+#[derive(Default)]
+struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    fn shared(&mut self, name: &Arc<str>) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return Arc::clone(known);
+        }
+        self.0.insert(Arc::clone(name));
+        Arc::clone(name)
     }
 }
 
@@ -207,15 +241,17 @@ pub(super) fn table_of(entries: &BTreeMap<String, Entry>) -> Result<TrialTable, 
     Ok(TrialTable::new(entries.values().map(trial_of).collect(), "the run")?)
 }
 
-/// The same table with what a rubric credits failures with.
-fn credited(entries: &BTreeMap<String, Entry>) -> Result<TrialTable, RunError> {
-    let trials = entries.values().map(|entry| {
-        let trial = trial_of(entry);
-        let credit = entry.progress.filter(|_| trial.verdict == Verdict::Failure);
-        let verdict = credit.and_then(Verdict::from_score).unwrap_or(trial.verdict);
-        Trial { verdict, ..trial }
-    });
-    Ok(TrialTable::new(trials.collect(), "the run")?)
+/// The trial with what a rubric credits a failure with.
+fn credited(entry: &Entry, names: &mut Names) -> Trial {
+    let trial = trial_of(entry);
+    let credit = entry.progress.filter(|_| trial.verdict == Verdict::Failure);
+    Trial {
+        verdict: credit.and_then(Verdict::from_score).unwrap_or(trial.verdict),
+        policy: names.shared(&trial.policy),
+        task: names.shared(&trial.task),
+        scenario: trial.scenario.as_ref().map(|scenario| names.shared(scenario)),
+        ..trial
+    }
 }
 
 fn lock(path: &Path) -> Result<File, RunError> {
@@ -248,65 +284,4 @@ fn trial_of(entry: &Entry) -> Trial {
     trial.length = Some(entry.length);
     trial.reason = entry.reason.as_deref().map(Into::into);
     trial
-}
-
-fn write_episodes(
-    folder: &Path,
-    rig: &Embodiment,
-    entries: &BTreeMap<String, Entry>,
-    spool: &Spool,
-) -> Result<(), RunError> {
-    if folder.exists() {
-        // Left by a process that was killed between the dataset and the table.
-        std::fs::remove_dir_all(folder).map_err(RunError::file("remove", folder))?;
-    }
-    let settings = LogSettings { codec: Codec::H264, ..LogSettings::default() };
-    let belief = Feature::vector(BELIEF, Dtype::Float32, 1);
-    let mut writer = None;
-    for entry in entries.values() {
-        let Some(waiting) = spool.get(&entry.trial)? else { continue };
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            none => none.insert(LogWriter::create(
-                folder,
-                rig,
-                std::slice::from_ref(&belief),
-                settings.clone(),
-            )?),
-        };
-        writer.begin_episode(&waiting.instruction)?;
-        for frame in &waiting.frames {
-            let (images, state, action) = (&frame.images, &frame.state, &frame.action);
-            writer.push(&Frame { images, state, action })?;
-        }
-        let steps = waiting.frames.len();
-        // NaN is what a column of numbers has for "not stated".
-        let column = Column::Float(Array2::from_shape_fn((steps, 1), |(step, _)| {
-            f64::from(waiting.belief.get(step).copied().flatten().unwrap_or(f32::NAN))
-        }));
-        let score = Verdict::from_word(&entry.outcome).and_then(Verdict::score);
-        writer.end_episode(EpisodeEnd {
-            columns: BTreeMap::from([(BELIEF.to_owned(), column)]),
-            result: score.map(|success| TrialRow {
-                episode: 0, // the writer knows
-                task: entry.task.clone(),
-                policy: entry.policy.clone(),
-                success,
-                length: None,
-                split: Some("imagined".to_owned()),
-            }),
-            ..EpisodeEnd::default()
-        })?;
-    }
-    if let Some(writer) = writer {
-        writer.finish()?;
-        // The dataset knows policies and tasks, not trials.
-        let lines = entries
-            .values()
-            .filter(|entry| spool.path(&entry.trial).exists())
-            .enumerate()
-            .map(|(episode, entry)| Rollout { episode, trial: entry.trial.clone() });
-        super::rollouts::write(folder, lines)?;
-    }
-    Ok(())
 }

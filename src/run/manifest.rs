@@ -102,7 +102,7 @@ impl Manifest {
             suite: plan.suite.clone(),
             suite_digest: plan.digest.clone(),
             shard: plan.shard.to_string(),
-            trials: plan.trials.len(),
+            trials: plan.len(),
             world,
             embodiment,
             log: None,

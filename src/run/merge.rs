@@ -36,21 +36,17 @@ pub fn merge(out: &Path, parts: &[PathBuf]) -> Result<TrialTable, RunError> {
     let suite = first.manifest.suite.clone();
     let plan =
         Plan::expand(suite, PathBuf::new(), first.manifest.suite_digest.clone(), Shard::WHOLE);
-    let manifest = Manifest {
-        shard: Shard::WHOLE.to_string(),
-        trials: plan.trials.len(),
-        ..first.manifest.clone()
-    };
+    let manifest =
+        Manifest { shard: Shard::WHOLE.to_string(), trials: plan.len(), ..first.manifest.clone() };
     let held: usize = parts.iter().map(|part| part.entries.len()).sum();
     let lost = plan
-        .trials
-        .iter()
+        .trials()
         .find(|trial| !parts.iter().any(|part| part.entries.contains_key(trial.id.as_str())));
     if let Some(lost) = lost {
         return Err(refused(&first.path, format!("no part holds trial {}", lost.id)));
     }
-    if held != plan.trials.len() {
-        let message = format!("the parts hold {held} trials, the suite has {}", plan.trials.len());
+    if held != plan.len() {
+        let message = format!("the parts hold {held} trials, the suite has {}", plan.len());
         return Err(refused(&first.path, message));
     }
     let keep = parts.iter().any(|part| part.path.join(WAITING).exists());
@@ -59,7 +55,7 @@ pub fn merge(out: &Path, parts: &[PathBuf]) -> Result<TrialTable, RunError> {
         let waiting = part.path.join(WAITING);
         let spool = if waiting.exists() { Some(Spool::open(waiting)?) } else { None };
         for entry in part.entries.values() {
-            folder.adopt(entry.clone(), spool.as_ref())?;
+            folder.adopt(entry, spool.as_ref())?;
         }
         folder.add_draws(read_draws(&part.path)?.into_values())?;
         append(&part.path.join("sessions.jsonl"), &out.join("sessions.jsonl"))?;

@@ -12,6 +12,7 @@
 
 mod conduct;
 mod credit;
+mod dataset;
 mod draws;
 mod error;
 mod folder;
@@ -32,8 +33,9 @@ pub mod trust;
 mod world;
 
 pub use conduct::{Conduct, Finished, conduct};
+pub use dataset::BELIEF;
 pub use error::RunError;
-pub use folder::{BELIEF, RunFolder};
+pub use folder::RunFolder;
 pub use journal::Entry;
 pub use manifest::{LogRecord, Manifest, PolicyRecord};
 pub use merge::merge;

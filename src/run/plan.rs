@@ -45,7 +45,8 @@ impl fmt::Display for Shard {
     }
 }
 
-/// A suite, and the trials of it that are to be run, in their order.
+/// A suite, and the trials of it that are to be run, in their order. Trials are expanded as they
+/// are asked for, so that the plan of a long run is small.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The suite.
@@ -56,8 +57,8 @@ pub struct Plan {
     pub digest: String,
     /// The part that is run.
     pub shard: Shard,
-    /// Its trials.
-    pub trials: Vec<Trial>,
+    /// Places of its trials in the suite's order.
+    order: Vec<u32>,
 }
 
 impl Plan {
@@ -76,15 +77,34 @@ impl Plan {
 
     /// Expands a suite whose file lies in `folder` and has this digest.
     pub fn expand(suite: Suite, folder: PathBuf, digest: String, shard: Shard) -> Self {
-        let mut trials = suite.trials();
-        let side_by_side = suite.policies.len();
-        let mut index = 0;
-        trials.retain(|_| {
-            let meeting = index / side_by_side;
-            index += 1;
-            shard.holds(meeting)
-        });
-        Self { suite, folder, digest, shard, trials }
+        let side_by_side = suite.policies.len().max(1);
+        // A suite holds ten million trials at most.
+        let order = (0..suite.trial_count() as u32)
+            .filter(|&number| shard.holds(number as usize / side_by_side))
+            .collect();
+        Self { suite, folder, digest, shard, order }
+    }
+
+    /// Number of its trials.
+    pub const fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether it holds no trial.
+    pub const fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Its trials, in their order.
+    pub fn trials(&self) -> impl Iterator<Item = Trial> {
+        self.order.iter().filter_map(|&place| self.suite.trial(place.into()))
+    }
+
+    /// Places of one policy's trials in the suite's order.
+    pub(super) fn places_of(&self, policy: usize) -> impl Iterator<Item = u64> {
+        let side_by_side = self.suite.policies.len();
+        let of = move |&place: &u32| place as usize % side_by_side == policy;
+        self.order.iter().copied().filter(of).map(u64::from)
     }
 
     /// The same plan with its meetings in an order that does not follow the tasks, so that what
@@ -92,8 +112,11 @@ impl Plan {
     #[must_use]
     pub fn mixed(mut self) -> Self {
         let seed = Seed::root(self.suite.seed).child("order");
-        self.trials.sort_by_cached_key(|trial| {
-            seed.child(&trial.scenario.to_string()).index(u64::from(trial.repeat)).to_bytes()
+        let suite = &self.suite;
+        self.order.sort_by_cached_key(|&number| {
+            suite.trial(u64::from(number)).map(|trial| {
+                seed.child(&trial.scenario.to_string()).index(u64::from(trial.repeat)).to_bytes()
+            })
         });
         self
     }
@@ -105,7 +128,7 @@ impl Plan {
     /// [`RunError::File`] if the run directory cannot be read.
     pub fn estimate(&self, out: &Path) -> Result<String, RunError> {
         let steps = self.most_steps();
-        let mut text = format!("{} trials, {steps} control steps at most", self.trials.len());
+        let mut text = format!("{} trials, {steps} control steps at most", self.len());
         let sessions = timing::sessions(out)?;
         let done: u64 = sessions.iter().map(|session| session.steps).sum();
         if done > 0 {
@@ -125,7 +148,7 @@ impl Plan {
 
     /// Control steps of all trials, if none ends early: what a run costs at most.
     pub fn most_steps(&self) -> u64 {
-        self.trials.iter().map(|trial| u64::from(trial.horizon)).sum()
+        self.trials().map(|trial| u64::from(trial.horizon)).sum()
     }
 }
 

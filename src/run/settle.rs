@@ -39,7 +39,7 @@ impl Follow {
         let names = plan.suite.policies.iter().map(|policy| policy.name.as_str());
         let mut slots = BTreeMap::new();
         let mut meetings = BTreeMap::new();
-        for trial in plan.trials.iter().filter(|trial| trial.scenario.variation.is_none()) {
+        for trial in plan.trials().filter(|trial| trial.scenario.variation.is_none()) {
             let next = meetings.len() as u64;
             let meeting = (trial.scenario.task, trial.scenario.start, trial.repeat);
             let slot = *meetings.entry(meeting).or_insert(next);
@@ -105,15 +105,16 @@ mod tests {
     fn a_mixed_plan_has_the_same_trials_side_by_side_and_mixes_tasks() {
         let (plain, mixed) = (plan(), plan().mixed());
         let ids = |plan: &Plan| {
-            let mut ids: Vec<_> = plan.trials.iter().map(|t| t.id.as_str().to_owned()).collect();
+            let mut ids: Vec<_> = plan.trials().map(|t| t.id.as_str().to_owned()).collect();
             ids.sort();
             ids
         };
         assert_eq!(ids(&plain), ids(&mixed));
-        for pair in mixed.trials.chunks(2) {
+        let trials = mixed.trials().collect::<Vec<_>>();
+        for pair in trials.chunks(2) {
             assert_eq!((&pair[0].scenario, pair[0].policy), (&pair[1].scenario, 0));
         }
-        let first = mixed.trials[..40].iter().filter(|trial| trial.scenario.task == 0).count();
+        let first = trials[..40].iter().filter(|trial| trial.scenario.task == 0).count();
         assert!((8..=32).contains(&first), "{first} of 40 are of the first task");
     }
 
@@ -122,7 +123,7 @@ mod tests {
         let plan = plan().mixed();
         let mut follow = Follow::new(&plan, SettleOptions::default()).unwrap();
         let mut met = 0;
-        let settled = plan.trials.iter().position(|trial| {
+        let settled = plan.trials().position(|trial| {
             let good = trial.policy == 0;
             let entry = Entry {
                 trial: trial.id.as_str().to_owned(),

@@ -187,7 +187,7 @@ impl Suite {
     /// let error = Suite::parse(text, "doors.toml".as_ref()).unwrap_err();
     /// assert!(error.to_string().starts_with("the suite doors.toml: policy[0]"));
     /// let suite = Suite::parse(&text.replace("exeute", "execute"), "doors.toml".as_ref())?;
-    /// assert_eq!(suite.trials().len(), 25);
+    /// assert_eq!(suite.trials().count(), 25);
     /// # Ok::<(), rehearse_scenarios::suite::SuiteError>(())
     /// ```
     ///

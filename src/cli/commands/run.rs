@@ -86,7 +86,7 @@ impl RunArgs {
         plan.suite.judge.zenoh = judge.or(plan.suite.judge.zenoh);
         let plan = if settle.is_some() { plan.mixed() } else { plan };
         if dry_run {
-            let ids: Vec<&str> = plan.trials.iter().map(|trial| trial.id.as_str()).collect();
+            let ids: Vec<String> = plan.trials().map(|trial| trial.id.to_string()).collect();
             printer.data(&ids.join("\n"))?;
             printer.note(&plan.estimate(&out)?);
             return Ok(ExitStatus::Success);
@@ -100,7 +100,7 @@ impl RunArgs {
             settle,
         };
         let mut audience = Audience {
-            progress: printer.progress(plan.trials.len() as u64, "trials"),
+            progress: printer.progress(plan.len() as u64, "trials"),
             #[cfg(feature = "rerun")]
             live: rerun.map(|address| Live::open(Destination::Viewer(address))),
         };

@@ -12,7 +12,7 @@ use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
 use rehearse_scenarios::log::{Column, RobotLog};
 use serde::Serialize;
 
-use super::super::folder::BELIEF;
+use super::super::dataset::BELIEF;
 use super::super::journal::Entry;
 use super::super::{RunError, rollouts};
 use super::{PolicyReport, Report};

@@ -9,10 +9,12 @@ use rehearse_scenarios::embodiment::{Embodiment, Reference};
 use crate::error::Result;
 use crate::statistics::motion_channels;
 use crate::train::episode::LoggedEpisode;
+use crate::train::tracking::Tracking;
 
 /// Steps over which a change of state is held against the actions that were to cause it.
 const HORIZON: usize = 10;
-/// How far beyond the states seen a command may run, as a part of their range.
+/// How far beyond the states seen a command may run, as a part of their range, where the logs show
+/// no limit.
 const MARGIN: f32 = 0.02;
 /// Scales are kept above this part of the largest, so that a channel at rest is not blown up.
 const LEAST: f32 = 1e-3;
@@ -32,7 +34,6 @@ pub fn measure(
     };
     let (state_mean, state_scale) = mean_and_scale(rows(|e| &e.states, states), states);
     let (action_mean, action_scale) = mean_and_scale(rows(|e| &e.actions, actions), actions);
-    let [low, high] = bounds(rows(|e| &e.states, states), states);
     let [action_low, action_high] = bounds(rows(|e| &e.actions, actions), actions);
     let middle = (0..actions)
         .map(|channel| match embodiment.actions[channel].bounds {
@@ -40,8 +41,6 @@ pub fn measure(
             None => 0.5 * (action_low[channel] + action_high[channel]),
         })
         .collect::<Vec<_>>();
-    let commanded = Command::fit(embodiment, episodes, states, actions);
-    let margin = |channel: usize| MARGIN * (high[channel] - low[channel]);
     let motion = motion_channels(embodiment);
     let amplitude = motion
         .iter()
@@ -69,17 +68,32 @@ pub fn measure(
         ("action_scale", action_scale),
         ("action_middle", middle),
         ("amplitude", amplitude),
-        ("commanded.bias", commanded.bias),
-        ("commanded.delta", commanded.delta),
-        ("commanded.low", (0..states).map(|c| low[c] - margin(c)).collect()),
-        ("commanded.high", (0..states).map(|c| high[c] + margin(c)).collect()),
     ] {
         tensors.insert(format!("statistics.{name}"), vector(values)?);
     }
-    tensors.insert(
-        "statistics.commanded.weight".to_owned(),
-        Tensor::from_vec(commanded.weight, (actions, states), device)?,
-    );
+    tensors.extend(measure_commands(embodiment, episodes, device)?);
+    Ok(tensors)
+}
+
+/// Fits how commands move the rig, by tensor name.
+///
+/// # Errors
+/// A tensor error.
+pub fn measure_commands(
+    embodiment: &Embodiment,
+    episodes: &[LoggedEpisode],
+    device: &Device,
+) -> Result<BTreeMap<String, Tensor>> {
+    let (states, actions) = (embodiment.proprioception.len(), embodiment.actions.len());
+    let Command { weight, bias, delta, low, high } =
+        Command::fit(embodiment, episodes, states, actions);
+    let mut tensors = BTreeMap::new();
+    for (name, values) in [("bias", bias), ("delta", delta), ("low", low), ("high", high)] {
+        let tensor = Tensor::from_vec(values, states, device)?;
+        tensors.insert(format!("statistics.commanded.{name}"), tensor);
+    }
+    let weight = Tensor::from_vec(weight, (actions, states), device)?;
+    tensors.insert("statistics.commanded.weight".to_owned(), weight);
     Ok(tensors)
 }
 
@@ -90,11 +104,14 @@ struct Command {
     bias: Vec<f32>,
     /// 1 where actions are changes.
     delta: Vec<f32>,
+    low: Vec<f32>,
+    high: Vec<f32>,
 }
 
 impl Command {
     /// Fits both readings of the actions per channel of the state, as changes and as targets, and
-    /// keeps what the embodiment states, or else what explains more.
+    /// keeps what the embodiment states, or else what explains more. What robots make of changes
+    /// is then fitted closer: see [`tracking`](crate::train::tracking).
     fn fit(
         embodiment: &Embodiment,
         episodes: &[LoggedEpisode],
@@ -130,10 +147,15 @@ impl Command {
         }
         let change = least_squares(&changes.0, &changes.1, states, actions);
         let target = least_squares(&targets.0, &targets.1, states, actions);
+        let [low, high] =
+            bounds(episodes.iter().flat_map(|e| e.states.chunks_exact(states)), states);
+        let margin = |channel: usize| MARGIN * (high[channel] - low[channel]);
         let mut fit = Self {
             weight: vec![0.0; actions * states],
             bias: vec![0.0; states],
             delta: vec![0.0; states],
+            low: (0..states).map(|channel| low[channel] - margin(channel)).collect(),
+            high: (0..states).map(|channel| high[channel] + margin(channel)).collect(),
         };
         for channel in 0..states {
             let gripper = embodiment.proprioception[channel].is_gripper();
@@ -150,6 +172,21 @@ impl Command {
             }
             fit.bias[channel] = if delta { 0.0 } else { chosen.bias[channel] };
             fit.delta[channel] = f32::from(u8::from(delta));
+            let guess = (0..actions)
+                .map(|action| f64::from(change.weight[action * states + channel]))
+                .collect::<Vec<_>>();
+            let tracked =
+                delta.then(|| Tracking::fit(episodes, (channel, states), &guess)).flatten();
+            let Some(Tracking { gains, low, high }) = tracked else { continue };
+            for (action, gain) in gains.into_iter().enumerate() {
+                fit.weight[action * states + channel] = gain as f32;
+            }
+            if let Some(low) = low {
+                fit.low[channel] = low as f32;
+            }
+            if let Some(high) = high {
+                fit.high[channel] = high as f32;
+            }
         }
         fit
     }
@@ -268,7 +305,10 @@ mod tests {
     /// A hand that is moved by a quarter of each action, and a gripper that goes where it is told.
     fn episode() -> LoggedEpisode {
         let frames = 60;
-        let action = |t: usize| [(t as f32 * 0.7).sin(), if t % 20 < 10 { 1.0 } else { -1.0 }];
+        // Of all frequencies: after one alone a lag and a gain look alike.
+        let action = |t: usize| {
+            [(t as f32).powi(2).mul_add(0.02, 0.5).sin(), if t % 20 < 10 { 1.0 } else { -1.0 }]
+        };
         let (mut states, mut actions, mut x) = (vec![0.3, 0.0], Vec::new(), 0.3_f32);
         for t in 0..frames {
             let [dx, grip] = action(t);

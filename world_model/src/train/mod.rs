@@ -30,6 +30,7 @@ mod run;
 mod schedule;
 mod stage;
 mod state_stage;
+mod tracking;
 
 pub(crate) use data::episode_patches;
 pub(crate) use router_stage::decisions;

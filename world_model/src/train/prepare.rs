@@ -13,7 +13,7 @@ use crate::train::config::TrainConfig;
 use crate::train::data::{Dataset, split_episodes};
 use crate::train::episode::LoggedEpisode;
 use crate::train::logs::Logs;
-use crate::train::measure::measure;
+use crate::train::measure::{measure, measure_commands};
 use crate::train::stage::Session;
 
 /// Name of the token cache.
@@ -66,6 +66,10 @@ fn fill(
         add("tokenizer.basis", fit.basis, &[patches, tokens.coefficients, values])?;
         add("tokenizer.scale", fit.scale, &[patches, tokens.coefficients])?;
         session.variables.assign(&tensors)?;
+    } else if config.state.steps > 0 {
+        // Only the state model reads them, which will be trained on these logs.
+        let commands = measure_commands(logs.embodiment(), episodes, &device)?;
+        session.variables.assign(&commands)?;
     }
     session.progress.note("filling the token cache");
     let vb = session.variables.builder(&device, &[]);
